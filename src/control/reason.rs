@@ -1,0 +1,98 @@
+//! Why is a setpoint what it is? One list of reasons for page, MQTT, log and command line.
+
+use crate::site::{CircuitId, Site};
+use crate::units::{Amps, Phase};
+
+/// Why a setpoint is what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// No car, nothing to give.
+    NoCar,
+    /// A car, but no session yet.
+    NoSession,
+    /// The car has all that it or its cable can take.
+    Full,
+    /// The car says that it wants none now; the setpoint is what it could have.
+    CarRests,
+    /// This phase of this circuit carries no more.
+    Circuit(CircuitId, Phase),
+    /// The policy allows no more here.
+    PolicyCeiling,
+    /// The policy does not let this token charge here.
+    Denied,
+    /// Its minimum does not fit beside the others on this phase; it waits for its turn.
+    Waiting(CircuitId, Phase),
+    /// Paused a while ago; a restart is not worth it yet.
+    Resting,
+    /// It could have more, once the last cut on its row is long enough ago.
+    Hold,
+    /// It could have more, once another car's cut is proven.
+    AwaitsCut,
+    /// No raises: the meter of this circuit is stale.
+    MeterStale(CircuitId),
+    /// The meter of this circuit is lost (or has not been heard yet): fallback.
+    MeterLost(CircuitId),
+    /// The charger cannot be reached; this is what it counts for.
+    Unreachable,
+    /// The charger takes more than it was told; the others make room.
+    Disobeys,
+    /// Our own decision failed its check: fallback.
+    Breach,
+}
+
+impl Reason {
+    /// One short word for machines (MQTT, JSON, metrics).
+    pub fn code(&self) -> &'static str {
+        match self {
+            Reason::NoCar => "no_car",
+            Reason::NoSession => "no_session",
+            Reason::Full => "full",
+            Reason::CarRests => "car_rests",
+            Reason::Circuit(Site::ROOT, _) => "main_fuse",
+            Reason::Circuit(..) => "circuit_fuse",
+            Reason::PolicyCeiling => "policy_ceiling",
+            Reason::Denied => "denied",
+            Reason::Waiting(..) => "waiting",
+            Reason::Resting => "resting",
+            Reason::Hold => "hold",
+            Reason::AwaitsCut => "awaits_cut",
+            Reason::MeterStale(_) => "meter_stale",
+            Reason::MeterLost(_) => "meter_lost",
+            Reason::Unreachable => "unreachable",
+            Reason::Disobeys => "disobeys",
+            Reason::Breach => "breach",
+        }
+    }
+
+    /// A sentence for people, without the current itself.
+    pub fn words(&self, site: &Site) -> String {
+        let limit = |circuit: &CircuitId, phase: &Phase| -> (String, Amps) {
+            let circuit = site.circuit(*circuit);
+            (circuit.name.clone(), circuit.limit[*phase])
+        };
+        match self {
+            Reason::NoCar => "no car".into(),
+            Reason::NoSession => "car connected, not started".into(),
+            Reason::Full => "all the car can take".into(),
+            Reason::CarRests => "the car does not want any now".into(),
+            Reason::Circuit(circuit, phase) => {
+                let (name, fuse) = limit(circuit, phase);
+                format!("{phase} of {name} ({fuse}) is full")
+            }
+            Reason::PolicyCeiling => "the most that is allowed here".into(),
+            Reason::Denied => "not allowed to charge here".into(),
+            Reason::Waiting(circuit, phase) => {
+                let (name, _) = limit(circuit, phase);
+                format!("waiting: its minimum does not fit on {phase} of {name}")
+            }
+            Reason::Resting => "paused a moment ago, restarts soon".into(),
+            Reason::Hold => "room again, rises in a moment".into(),
+            Reason::AwaitsCut => "rises when another car has made room".into(),
+            Reason::MeterStale(circuit) => format!("meter of {} is late: no raises", site.circuit(*circuit).name),
+            Reason::MeterLost(circuit) => format!("meter of {} is silent: fallback", site.circuit(*circuit).name),
+            Reason::Unreachable => "charger not reachable: it falls back by itself".into(),
+            Reason::Disobeys => "takes more than it was told; the others make room".into(),
+            Reason::Breach => "internal check failed: fallback".into(),
+        }
+    }
+}

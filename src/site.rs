@@ -1,0 +1,260 @@
+//! What is there? The electrical picture of one grid connection, checked before it gets here.
+
+use crate::units::{Amps, PerPhase, Phase, PhaseSet};
+use std::time::Duration;
+
+/// Index of a circuit in [`Site::circuits`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CircuitId(pub usize);
+
+/// Index of an EVSE in [`Site::evses`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EvseId(pub usize);
+
+/// Index of a meter in [`Site::meters`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MeterId(pub usize);
+
+/// How loads hang between the conductors; what matters is the neutral, not the earthing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wiring {
+    /// One phase and a neutral.
+    Single,
+    /// Three phases and a neutral.
+    Star,
+}
+
+impl Wiring {
+    /// The phases that exist.
+    pub const fn phases(self) -> PhaseSet {
+        match self {
+            Wiring::Single => PhaseSet::one(Phase::L1),
+            Wiring::Star => PhaseSet::ALL,
+        }
+    }
+}
+
+/// One grid connection and all behind it. Parents come before their children; circuit 0 is the grid connection.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// Short name, used in topics: `[a-z0-9_-]+`.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// How loads hang between the conductors.
+    pub wiring: Wiring,
+    /// The largest load of the house without cars that the installer states, each phase.
+    pub house_worst: PerPhase<Amps>,
+    /// The circuits; parents first, the root at 0.
+    pub circuits: Vec<Circuit>,
+    /// The EVSEs that we steer.
+    pub evses: Vec<Evse>,
+    /// The meters that measure circuits.
+    pub meters: Vec<Meter>,
+    /// The constants of control.
+    pub tuning: Tuning,
+}
+
+/// A conductor with a fuse.
+#[derive(Debug, Clone)]
+pub struct Circuit {
+    /// Its id in the configuration.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// The circuit that feeds it; `None` for the root only.
+    pub parent: Option<CircuitId>,
+    /// Never exceed, each phase.
+    pub limit: PerPhase<Amps>,
+    /// Distance kept from the limit, each phase.
+    pub margin: PerPhase<Amps>,
+    /// The meter that measures it, if any.
+    pub meter: Option<MeterId>,
+    /// Where it has no meter: the stated load besides our cars, each phase.
+    pub other_load: PerPhase<Amps>,
+}
+
+/// A meter as control sees it.
+#[derive(Debug, Clone)]
+pub struct Meter {
+    /// Its id in the configuration.
+    pub id: String,
+    /// What it measures.
+    pub circuit: CircuitId,
+    /// The configured interval or the device's refresh period, whichever is longer.
+    pub interval: Duration,
+    /// The smallest step it can show.
+    pub resolution: Amps,
+}
+
+/// Does the charger's own limit lapse when we fall silent?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LapseClass {
+    /// It expires by itself (a profile with an end, `valid_s`, a watchdog register).
+    A,
+    /// It falls back when the connection is lost.
+    B,
+    /// It keeps the last limit for ever: budgeted at its physical maximum.
+    C,
+}
+
+/// The part of a charger that charges one car and that we steer.
+#[derive(Debug, Clone)]
+pub struct Evse {
+    /// Its id in the configuration: `[a-z0-9_-]+`.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// The circuit that feeds it.
+    pub circuit: CircuitId,
+    /// Which site phase feeds the charger's L1, L2, L3; as many as are wired.
+    pub rotation: Rotation,
+    /// The least current it can charge at.
+    pub least: Amps,
+    /// The most current that cable and hardware allow.
+    pub most: Amps,
+    /// What it falls back to by itself: zero or least…most.
+    pub fallback: Amps,
+    /// Setpoints are multiples of this.
+    pub step: Amps,
+    /// How long a setpoint stands without us.
+    pub lease: Duration,
+    /// Setpoint sent to current seen changed, the worst that is usual.
+    pub response: Duration,
+    /// What happens to its limit when we are gone.
+    pub lapse: LapseClass,
+    /// How often it is expected to report its own measured current; `None` if it has no meter.
+    pub metering: Option<Duration>,
+}
+
+/// Which site phase feeds each of a charger's phase terminals, L1 first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rotation {
+    terminals: [Phase; 3],
+    wired: usize,
+}
+
+impl Rotation {
+    /// Three wired terminals.
+    pub const fn three(terminals: [Phase; 3]) -> Self {
+        Rotation { terminals, wired: 3 }
+    }
+
+    /// One wired terminal.
+    pub const fn one(phase: Phase) -> Self {
+        Rotation { terminals: [phase, phase, phase], wired: 1 }
+    }
+
+    /// `RST`, `STR`, `TRS`, `RTS`, `SRT`, `TSR` (OCPP's ConnectorPhaseRotation), or `R`, `S`, `T` where one phase is wired.
+    pub fn parse(text: &str) -> Option<Self> {
+        let letter = |c: char| match c {
+            'R' => Some(Phase::L1),
+            'S' => Some(Phase::L2),
+            'T' => Some(Phase::L3),
+            _ => None,
+        };
+        let phases: Vec<Phase> = text.chars().map(letter).collect::<Option<_>>()?;
+        match *phases.as_slice() {
+            [only] => Some(Rotation::one(only)),
+            [a, b, c] if a != b && b != c && a != c => Some(Rotation::three([a, b, c])),
+            _ => None,
+        }
+    }
+
+    /// How many terminals are wired: 1 or 3.
+    pub const fn wired(&self) -> usize {
+        self.wired
+    }
+
+    /// The site phase that feeds this terminal (0 is the charger's L1); `None` if it is not wired.
+    pub fn site_phase(&self, terminal: usize) -> Option<Phase> {
+        self.terminals[..self.wired].get(terminal).copied()
+    }
+
+    /// All site phases that feed it.
+    pub fn phases(&self) -> PhaseSet {
+        self.terminals[..self.wired].iter().fold(PhaseSet::NONE, |set, phase| set.with(*phase))
+    }
+
+    /// The charger's own readings put on the site's phases.
+    pub fn to_site(&self, own: &PerPhase<Amps>) -> PerPhase<Amps> {
+        let mut site = PerPhase::all(Amps::ZERO);
+        for (terminal, amps) in own.0.iter().enumerate() {
+            if let Some(phase) = self.site_phase(terminal) {
+                site[phase] += *amps;
+            }
+        }
+        site
+    }
+}
+
+/// The constants of control (docs/CONFIG.md, `[control]`).
+#[derive(Debug, Clone)]
+pub struct Tuning {
+    /// No raise on a row for so long after its last cut.
+    pub hold: Duration,
+    /// A paused car restarts no sooner than this.
+    pub restart: Duration,
+    /// A car keeps its turn at least so long where the minimums do not all fit.
+    pub dwell: Duration,
+    /// Each full span of waiting adds 1 to the effective priority, at most +3; `None`: no ageing.
+    pub ageing: Option<Duration>,
+    /// Raises smaller than this are not worth a message.
+    pub dead_band: Amps,
+    /// A sample older than this (and than 2 intervals) is stale.
+    pub stale_after: Duration,
+    /// A sample older than this (and than 3 intervals) is lost.
+    pub lost_after: Duration,
+    /// After a loss, so many good samples make it fresh again.
+    pub good_samples: u32,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Tuning {
+            hold: Duration::from_secs(10),
+            restart: Duration::from_secs(300),
+            dwell: Duration::from_secs(900),
+            ageing: Some(Duration::from_secs(900)),
+            dead_band: Amps::milli(500),
+            stale_after: Duration::from_secs(3),
+            lost_after: Duration::from_secs(10),
+            good_samples: 10,
+        }
+    }
+}
+
+impl Site {
+    /// The grid connection.
+    pub const ROOT: CircuitId = CircuitId(0);
+
+    /// This circuit.
+    pub fn circuit(&self, id: CircuitId) -> &Circuit {
+        &self.circuits[id.0]
+    }
+
+    /// This EVSE.
+    pub fn evse(&self, id: EvseId) -> &Evse {
+        &self.evses[id.0]
+    }
+
+    /// This circuit and all that feed it, up to the root.
+    pub fn path(&self, from: CircuitId) -> impl Iterator<Item = CircuitId> + '_ {
+        std::iter::successors(Some(from), |id| self.circuit(*id).parent)
+    }
+
+    /// Does `evse` hang below `circuit` (or directly on it)?
+    pub fn feeds(&self, circuit: CircuitId, evse: EvseId) -> bool {
+        self.path(self.evse(evse).circuit).any(|id| id == circuit)
+    }
+
+    /// All EVSE ids, in order.
+    pub fn evse_ids(&self) -> impl Iterator<Item = EvseId> + use<> {
+        (0..self.evses.len()).map(EvseId)
+    }
+
+    /// All circuit ids, parents first.
+    pub fn circuit_ids(&self) -> impl Iterator<Item = CircuitId> + use<> {
+        (0..self.circuits.len()).map(CircuitId)
+    }
+}
