@@ -2,15 +2,38 @@
 //!
 //! Pure: told the time, no I/O, no randomness, no failure. The same inputs give the same outputs.
 
+pub mod allocation;
+mod car;
+mod freshness;
+mod headroom;
+mod ledger;
 pub mod observation;
+mod orders;
+mod queue;
 pub mod reason;
+mod setpoint;
+#[cfg(test)]
+mod tests;
 
 pub use observation::{Observation, Word};
 pub use reason::Reason;
 
-use crate::site::EvseId;
+use crate::policy::{Entitlement, Policy};
+use crate::site::{CircuitId, EvseId, Site};
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase};
+use allocation::Ask;
+use car::{Car, Draw};
+use freshness::Age;
+use headroom::{Below, RowMemory, RowView};
+use observation::Link;
+use queue::{Setting, Sight, Wish};
+use setpoint::Scene;
+
+/// The step runs at least this often, so that ages, holds and renewals are never late by more.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+/// Two decisions that fail their own check within this time end the process.
+const BREACH_SPAN: Duration = Duration::from_secs(60);
 
 /// What the step decides.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +44,10 @@ pub struct Decision {
     pub orders: Vec<Order>,
     /// One for each circuit, by index.
     pub rows: Vec<Row>,
+    /// One for each EVSE, by index: what people are shown of it.
+    pub cars: Vec<CarView>,
+    /// Twice within a minute a decision failed its own check: end the process, chargers fall back by themselves.
+    pub is_fatal: bool,
     /// The step wants to run again by then, whatever happens.
     pub next: Moment,
 }
@@ -62,6 +89,25 @@ pub struct Row {
     pub headroom: PerPhase<Amps>,
 }
 
+/// An EVSE as the step saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CarView {
+    /// What it takes on the site's phases.
+    pub draw: PerPhase<Amps>,
+    /// Is that its own fresh measurement? Else it is assumed.
+    pub is_measured: bool,
+    /// What it counts in the ledger: the most that may be in force.
+    pub counts: Amps,
+    /// It takes more than it was told.
+    pub disobeys: bool,
+    /// Effective priority.
+    pub priority: i8,
+    /// Who it is and what that entitles to.
+    pub entitlement: Entitlement,
+    /// How long the acknowledged lease still stands.
+    pub lease: Option<Duration>,
+}
+
 /// The three ages of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Freshness {
@@ -77,23 +123,189 @@ pub enum Freshness {
 }
 
 /// What the step remembers from one run to the next.
-#[derive(Debug, Clone, Default)]
-pub struct State {}
+#[derive(Debug, Clone)]
+pub struct State {
+    ages: Vec<Age>,
+    rows: Vec<RowMemory>,
+    cars: Vec<Car>,
+    /// The number of the last order.
+    numbers: u64,
+    /// The last time that a decision failed its own check.
+    last_breach: Option<Moment>,
+}
+
+/// An EVSE's lease as it was when the process before this one stopped in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// What it was told.
+    pub amps: Amps,
+    /// For how long that still stands.
+    pub left: Duration,
+}
 
 impl State {
-    /// Nothing known: start-up is the same as a lost meter.
-    pub fn new(_site: &crate::site::Site) -> Self {
-        State {}
+    /// Nothing known: start-up is the same as a lost meter, and every EVSE counts at its most.
+    pub fn new(site: &Site, now: Moment) -> Self {
+        State {
+            ages: site.meters.iter().map(|_| Age::lost()).collect(),
+            rows: site.circuits.iter().map(|_| RowMemory::default()).collect(),
+            cars: site.evses.iter().map(|evse| Car::unknown(evse, now)).collect(),
+            numbers: 0,
+            last_breach: None,
+        }
+    }
+
+    /// As [`State::new`], but leases that still stand go on: a restart within the lease changes no car's current.
+    /// One entry for each EVSE; `None` where nothing stands.
+    pub fn resume(site: &Site, leases: &[Option<Lease>], now: Moment) -> Self {
+        let mut state = State::new(site, now);
+        let mut has_resumed = false;
+        for (car, (evse, lease)) in state.cars.iter_mut().zip(site.evses.iter().zip(leases)) {
+            let stands = lease.filter(|lease| !lease.left.is_zero() && lease.amps <= evse.most);
+            if let Some(lease) = stands {
+                car.resume(evse, lease, now);
+                has_resumed = true;
+            }
+        }
+        if has_resumed {
+            state.ages = site.meters.iter().map(|_| Age::stale(now)).collect();
+        }
+        state
+    }
+
+    /// The leases that stand now, for [`State::resume`].
+    pub fn leases(&self, now: Moment) -> Vec<Option<Lease>> {
+        self.cars.iter().map(|car| car.ledger.held_for(now).map(|left| Lease { amps: car.setpoint, left })).collect()
     }
 }
 
-/// One decision.
-pub fn step(
-    _site: &crate::site::Site,
-    _state: &mut State,
-    _observation: &Observation,
-    _policy: &crate::policy::Policy,
-    now: Moment,
-) -> Decision {
-    Decision { next: now + Duration::from_secs(1), ..Decision::default() }
+/// One decision. Cannot fail; the same arguments give the same answer.
+pub fn step(site: &Site, state: &mut State, observation: &Observation, policy: &Policy, now: Moment) -> Decision {
+    let setting = Setting { site, policy, wall: observation.wall, now };
+    let freshness = freshness(site, state, observation, now);
+    doubt_unreachable(site, state, observation);
+    let sights = sights(site, &freshness);
+    let draws: Vec<Draw> =
+        site.evse_ids().map(|id| state.cars[id.0].observe(site.evse(id), &observation.reports[id.0], now)).collect();
+    let before: Vec<Amps> = state.cars.iter().map(|car| car.setpoint).collect();
+    let wishes: Vec<Wish> = site
+        .evse_ids()
+        .map(|id| {
+            let report = &observation.reports[id.0];
+            queue::wish(&setting, id, &state.cars[id.0], report, sights[id.0])
+        })
+        .collect();
+    let rows = rows(&setting, state, observation, &freshness, &draws, &wishes);
+    let mut queue: Vec<Ask> = wishes.iter().filter_map(|wish| wish.ask.ok()).collect();
+    queue::sort(&mut queue, &state.cars, &observation.reports, &site.tuning, now);
+
+    for (car, wish) in state.cars.iter_mut().zip(&wishes) {
+        if let Err(because) = wish.ask {
+            car.because = because;
+            if because != Reason::Unreachable {
+                car.settle(Amps::ZERO, now);
+            }
+        }
+    }
+    let scene = Scene { site, draws: &draws, rows: &rows, sights: &sights, queue: &queue, now };
+    setpoint::decide(&scene, &mut state.cars, &mut state.rows);
+    let is_sound = setpoint::is_sound(&scene, &state.cars, &before);
+    let is_fatal = !is_sound && fall_back(site, state, &queue, now);
+
+    let mut orders = Vec::new();
+    for id in site.evse_ids() {
+        let (evse, report) = (site.evse(id), &observation.reports[id.0]);
+        orders.extend(orders::order(evse, id, &mut state.cars[id.0], report, sights[id.0], &mut state.numbers, now));
+    }
+    Decision {
+        setpoints: state.cars.iter().map(|car| Setpoint { amps: car.setpoint, because: car.because }).collect(),
+        orders,
+        rows: rows.iter().map(|row| row.shown).collect(),
+        cars: site.evse_ids().map(|id| car_view(&state.cars[id.0], &draws[id.0], &wishes[id.0], now)).collect(),
+        is_fatal,
+        next: now + LONGEST_REST,
+    }
+}
+
+fn freshness(site: &Site, state: &mut State, observation: &Observation, now: Moment) -> Vec<Freshness> {
+    let ages = state.ages.iter_mut().zip(&site.meters).zip(&observation.samples);
+    ages.map(|((age, meter), sample)| age.update(meter, &site.tuning, sample.as_ref(), now)).collect()
+}
+
+/// A charger that cannot be reached is taken to draw what it drew, until its meter's load falls by that.
+fn doubt_unreachable(site: &Site, state: &mut State, observation: &Observation) {
+    for id in site.evse_ids().filter(|id| !matches!(observation.reports[id.0].link, Link::Up { .. })) {
+        for circuit in site.path(site.evse(id).circuit) {
+            let sample = site.circuit(circuit).meter.and_then(|meter| observation.samples[meter.0].as_ref());
+            if let Some(sample) = sample {
+                let fall = state.rows[circuit.0].fall(sample);
+                state.cars[id.0].doubt(site.evse(id), &fall);
+            }
+        }
+    }
+}
+
+/// What the meters on each EVSE's path allow: the worst of them rules.
+fn sights(site: &Site, freshness: &[Freshness]) -> Vec<Sight> {
+    let of = |circuit: CircuitId| site.circuit(circuit).meter.map(|meter| (circuit, freshness[meter.0]));
+    let sight = |id: EvseId| {
+        site.path(site.evse(id).circuit).filter_map(of).fold(Sight::Clear, |worst, (circuit, freshness)| {
+            match (worst, freshness) {
+                (Sight::Lost(_), _) | (_, Freshness::Fresh | Freshness::Unmetered) => worst,
+                (_, Freshness::Lost) => Sight::Lost(circuit),
+                (Sight::Stale(_), Freshness::Stale) => worst,
+                (Sight::Clear, Freshness::Stale) => Sight::Stale(circuit),
+            }
+        })
+    };
+    site.evse_ids().map(sight).collect()
+}
+
+fn rows(
+    setting: &Setting,
+    state: &mut State,
+    observation: &Observation,
+    freshness: &[Freshness],
+    draws: &[Draw],
+    wishes: &[Wish],
+) -> Vec<RowView> {
+    let site = setting.site;
+    let mut below = vec![Below::default(); site.circuits.len()];
+    for id in site.evse_ids() {
+        for circuit in site.path(site.evse(id).circuit) {
+            below[circuit.0].add(site, id, &draws[id.0], wishes[id.0].ask.is_ok());
+        }
+    }
+    let view = |id: CircuitId| {
+        let meter = site.circuit(id).meter;
+        let age = meter.map_or(Freshness::Unmetered, |meter| freshness[meter.0]);
+        let sample = meter.and_then(|meter| observation.samples[meter.0].as_ref());
+        state.rows[id.0].view(setting, id, (age, sample), &below[id.0])
+    };
+    site.circuit_ids().map(view).collect()
+}
+
+/// A decision that fails its own check is replaced by fallback for all who ask. True on the second time within
+/// [`BREACH_SPAN`]: then the process had better end.
+fn fall_back(site: &Site, state: &mut State, queue: &[Ask], now: Moment) -> bool {
+    for ask in queue {
+        let car = &mut state.cars[ask.evse.0];
+        car.settle(site.evse(ask.evse).fallback, now);
+        car.because = Reason::Breach;
+    }
+    let is_second = state.last_breach.is_some_and(|last| now.since(last) < BREACH_SPAN);
+    state.last_breach = Some(now);
+    is_second
+}
+
+fn car_view(car: &Car, draw: &Draw, wish: &Wish, now: Moment) -> CarView {
+    CarView {
+        draw: draw.seen,
+        is_measured: draw.is_measured,
+        counts: draw.worst,
+        disobeys: car.disobeys_since.is_some(),
+        priority: wish.priority,
+        entitlement: wish.entitlement.clone(),
+        lease: car.ledger.held_for(now),
+    }
 }

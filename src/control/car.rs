@@ -1,0 +1,260 @@
+//! What is known of one EVSE and its car? What it takes at least, what it may take at most, and whether it obeys.
+
+use super::Lease;
+use super::ledger::Ledger;
+use super::observation::{Accepted, Link, Measured, Plug, Report};
+use super::reason::Reason;
+use crate::site::Evse;
+use crate::time::{Duration, Moment};
+use crate::units::{Amps, PerPhase};
+
+/// Own measurements agree with a setpoint within this.
+const TOLERANCE: Amps = Amps::milli(500);
+/// So many samples above the setpoint, one after the other, are disobedience.
+const STRIKES: u8 = 3;
+/// Setpoints of the last response time are remembered, this many of them.
+const MOST_PAST: usize = 16;
+
+/// What the step remembers of an EVSE.
+#[derive(Debug, Clone)]
+pub(super) struct Car {
+    /// What it was told last, or would be told now.
+    pub setpoint: Amps,
+    /// Why it is not more.
+    pub because: Reason,
+    /// Every limit that may be in force.
+    pub ledger: Ledger,
+    /// The last order.
+    pub sent: Option<Sent>,
+    /// Since when it waits for current.
+    pub waiting_since: Option<Moment>,
+    /// Since when it has had current without a pause.
+    pub turn_since: Option<Moment>,
+    /// When it was paused for want of room.
+    pub paused_at: Option<Moment>,
+    /// The last raise; its effect may not have shown yet.
+    pub raised_at: Option<Moment>,
+    /// It takes more than it was told; since when.
+    pub disobeys_since: Option<Moment>,
+    session: Option<i64>,
+    /// Its first session keeps the setpoint of the process before this one.
+    is_resumed: bool,
+    /// A phase's current as last proven or assumed.
+    draw: Amps,
+    /// Past setpoints and when each ended, the newest last.
+    past: Vec<(Moment, Amps)>,
+    /// Its own meter stood above the new limit when it was cut: a fall will prove it.
+    falls_since: Option<Moment>,
+    last_measured: Option<Moment>,
+    strikes: u8,
+}
+
+/// An order that has been sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent {
+    pub number: u64,
+    pub amps: Amps,
+    pub at: Moment,
+    pub epoch: u64,
+    pub session: i64,
+}
+
+/// An EVSE's current as seen now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Draw {
+    /// Proven (or, without a meter of its own, assumed) on the site's phases; never above the setpoint.
+    pub least: PerPhase<Amps>,
+    /// What it takes as far as known, also beyond its setpoint.
+    pub seen: PerPhase<Amps>,
+    /// Is that its own fresh measurement?
+    pub is_measured: bool,
+    /// The most that may be in force.
+    pub worst: Amps,
+}
+
+impl Car {
+    pub(super) fn unknown(evse: &Evse, now: Moment) -> Self {
+        Car {
+            setpoint: evse.fallback,
+            because: Reason::NoCar,
+            ledger: Ledger::unknown(evse, now),
+            sent: None,
+            waiting_since: None,
+            turn_since: None,
+            paused_at: None,
+            raised_at: None,
+            disobeys_since: None,
+            session: None,
+            is_resumed: false,
+            draw: Amps::ZERO,
+            past: Vec::new(),
+            falls_since: None,
+            last_measured: None,
+            strikes: 0,
+        }
+    }
+
+    /// A lease of the process before this one goes on.
+    pub(super) fn resume(&mut self, evse: &Evse, lease: Lease, now: Moment) {
+        self.ledger = Ledger::resumed(evse, lease, now);
+        self.setpoint = lease.amps;
+        self.is_resumed = true;
+    }
+
+    /// Takes in the charger's report.
+    pub(super) fn observe(&mut self, evse: &Evse, report: &Report, now: Moment) -> Draw {
+        self.begin_session(evse, report, now);
+        self.hear_answer(evse, report);
+        self.ledger.expire(now);
+        let own = report.measured.filter(|measured| is_fresh(evse, measured, now));
+        if let Some(measured) = own.filter(|measured| Some(measured.at) > self.last_measured) {
+            self.last_measured = Some(measured.at);
+            self.compare(evse, &measured);
+        }
+        let seen = self.seen(evse, report, own, now);
+        let worst = self.worst(evse, report, &seen, now);
+        if matches!(report.link, Link::Down { .. } | Link::Never) {
+            // What it counts for is what it will be told first when it returns.
+            self.setpoint = worst;
+        }
+        let least = PerPhase::from_fn(|phase| seen[phase].min(self.setpoint));
+        Draw { least, seen, is_measured: own.is_some(), worst }
+    }
+
+    /// The load above an unreachable charger has fallen: by half of what it was taken to draw, and it counts as drawing
+    /// nothing. What it may draw again stays reserved.
+    pub(super) fn doubt(&mut self, evse: &Evse, fall: &PerPhase<Amps>) {
+        if evse.rotation.phases().iter().any(|phase| fall[phase].is_positive() && fall[phase] >= self.draw.scaled(1, 2))
+        {
+            self.draw = Amps::ZERO;
+        }
+    }
+
+    /// A new setpoint, from now on.
+    pub(super) fn settle(&mut self, amps: Amps, now: Moment) {
+        if amps == self.setpoint {
+            return;
+        }
+        if amps > self.setpoint {
+            self.raised_at = Some(now);
+        } else if self.draw > amps + TOLERANCE {
+            self.falls_since = Some(now);
+        }
+        match (self.setpoint.is_positive(), amps.is_positive()) {
+            (false, true) => {
+                self.turn_since = Some(now);
+                self.waiting_since = None;
+                self.paused_at = None;
+            }
+            (true, false) => {
+                self.turn_since = None;
+                self.waiting_since = Some(now);
+            }
+            (true, true) | (false, false) => {}
+        }
+        if self.past.len() == MOST_PAST {
+            self.past.remove(0);
+        }
+        self.past.push((now, self.setpoint));
+        self.setpoint = amps;
+        self.draw = self.draw.min(amps);
+    }
+
+    /// Has the last raise had the time to show?
+    pub(super) fn is_settled(&self, evse: &Evse, now: Moment) -> bool {
+        self.raised_at.is_none_or(|at| now >= at + evse.response)
+    }
+
+    fn begin_session(&mut self, evse: &Evse, report: &Report, now: Moment) {
+        let session = report.session.as_ref().map(|session| session.id);
+        if session == self.session {
+            return;
+        }
+        self.session = session;
+        self.paused_at = None;
+        self.raised_at = None;
+        self.falls_since = None;
+        self.disobeys_since = None;
+        self.strikes = 0;
+        self.past.clear();
+        // By itself a charger gives its fallback; whoever was resumed keeps what it had.
+        if session.is_some() && !std::mem::take(&mut self.is_resumed) {
+            self.setpoint = evse.fallback;
+        }
+        self.turn_since = (session.is_some() && self.setpoint.is_positive()).then_some(now);
+        self.waiting_since = (session.is_some() && !self.setpoint.is_positive()).then_some(now);
+    }
+
+    fn hear_answer(&mut self, evse: &Evse, report: &Report) {
+        if let (Some(answer), Some(sent)) = (report.answer, self.sent)
+            && answer.number == sent.number
+            && answer.verdict == Accepted::Yes
+        {
+            self.ledger.acknowledge(evse, sent.at);
+        }
+    }
+
+    /// A new own measurement: does it prove the last cut, or does it break the setpoint?
+    fn compare(&mut self, evse: &Evse, measured: &Measured) {
+        let own = evse.rotation.to_site(&measured.current).most();
+        if self.falls_since.is_some_and(|at| measured.at > at) && own <= self.setpoint + TOLERANCE {
+            self.ledger.prove();
+            self.falls_since = None;
+        }
+        let since = measured.at - evse.response;
+        // Each past setpoint stands with the moment that ended it.
+        let highest_then =
+            self.past.iter().filter(|(ended, _)| *ended >= since).map(|(_, amps)| *amps).fold(self.setpoint, Amps::max);
+        let slack = Amps::whole(1).max(highest_then.scaled(1, 10));
+        if own > highest_then + slack && self.sent.is_some() {
+            self.strikes = (self.strikes + 1).min(STRIKES);
+            if self.strikes == STRIKES {
+                self.disobeys_since.get_or_insert(measured.at);
+            }
+        } else {
+            self.strikes = 0;
+            self.disobeys_since = None;
+        }
+    }
+
+    fn seen(&mut self, evse: &Evse, report: &Report, own: Option<Measured>, now: Moment) -> PerPhase<Amps> {
+        if let Some(measured) = own {
+            let on_site = evse.rotation.to_site(&measured.current);
+            self.draw = on_site.most().min(self.setpoint);
+            return on_site;
+        }
+        let is_reachable = matches!(report.link, Link::Up { .. });
+        if !report.plug.has_car() {
+            self.draw = Amps::ZERO;
+        } else if evse.metering.is_none() && is_reachable {
+            // Assumed: a charging car takes its setpoint once its response time is over.
+            match report.plug {
+                Plug::Charging if self.is_settled(evse, now) => self.draw = self.setpoint,
+                Plug::Charging => {}
+                _ => self.draw = Amps::ZERO,
+            }
+        }
+        let phases = evse.rotation.phases();
+        PerPhase::from_fn(|phase| if phases.contains(phase) { self.draw } else { Amps::ZERO })
+    }
+
+    fn worst(&self, evse: &Evse, report: &Report, seen: &PerPhase<Amps>, now: Moment) -> Amps {
+        let is_empty = matches!(report.link, Link::Up { .. }) && !report.plug.has_car();
+        if is_empty {
+            // Without a car nothing flows, and what flows nevertheless is in the meter's reading.
+            return Amps::ZERO;
+        }
+        let granted = self.ledger.worst(evse, now);
+        match self.disobeys_since {
+            None => granted,
+            // What it takes beyond its setpoint stands in the meter's reading, and so in the base load: not twice.
+            Some(_) => granted.max(seen.most()) - (seen.most() - self.setpoint).max(Amps::ZERO),
+        }
+    }
+}
+
+fn is_fresh(evse: &Evse, measured: &Measured, now: Moment) -> bool {
+    /// A report may be this much later than its interval.
+    const LATENESS: Duration = Duration::from_secs(3);
+    evse.metering.is_some_and(|interval| now.since(measured.at) <= interval * 2 + LATENESS)
+}

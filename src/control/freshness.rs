@@ -1,0 +1,115 @@
+//! How old is what a meter said? Fresh, stale or lost; an age, not a flag that somebody has to clear.
+//!
+//! ```text
+//!            age > max(2 intervals, stale_after)      age > max(3 intervals, lost_after)
+//!   Fresh ───────────────────────────────────► Stale ───────────────────────────────────► Lost
+//!     ▲  ◄──────────── any new sample ───────────┘                                          │
+//!     └───────────────────────── good_samples in a row, none of them late ──────────────────┘
+//! ```
+//! Start-up is the same as lost. After an orderly stop it is the same as stale, so that a restart changes no current.
+
+use super::Freshness;
+use super::observation::Sample;
+use crate::site::{Meter, Tuning};
+use crate::time::{Duration, Moment};
+
+/// What is remembered of a meter.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Age {
+    is_lost: bool,
+    last: Option<Moment>,
+    good: u32,
+}
+
+impl Age {
+    pub(super) fn lost() -> Self {
+        Age { is_lost: true, last: None, good: 0 }
+    }
+
+    /// As if a sample had been heard at `now`.
+    pub(super) fn stale(now: Moment) -> Self {
+        Age { is_lost: false, last: Some(now), good: 0 }
+    }
+
+    /// Takes in the newest sample and says how old the meter's word is.
+    pub(super) fn update(&mut self, meter: &Meter, tuning: &Tuning, sample: Option<&Sample>, now: Moment) -> Freshness {
+        let stale_after = stale_after(meter, tuning);
+        let lost_after = (meter.interval * 3).max(tuning.lost_after);
+        let newest = sample.map(|sample| sample.at);
+        let is_new = newest.is_some() && newest > self.last;
+        if is_new {
+            let is_in_time = matches!((self.last, newest), (Some(last), Some(at)) if at.since(last) <= stale_after);
+            self.good = if is_in_time { self.good.saturating_add(1) } else { 1 };
+            self.last = newest;
+        }
+        let age = self.last.map_or(Duration::MAX, |last| now.since(last));
+        if age > lost_after {
+            self.is_lost = true;
+            self.good = 0;
+        } else if self.is_lost && self.good >= tuning.good_samples && age <= stale_after {
+            self.is_lost = false;
+        }
+        match (self.is_lost, age > stale_after || newest.is_none()) {
+            (true, _) => Freshness::Lost,
+            (false, true) => Freshness::Stale,
+            (false, false) => Freshness::Fresh,
+        }
+    }
+}
+
+/// Above this age there are no raises.
+pub(super) fn stale_after(meter: &Meter, tuning: &Tuning) -> Duration {
+    (meter.interval * 2).max(tuning.stale_after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::CircuitId;
+    use crate::units::{Amps, PerPhase};
+
+    fn meter() -> Meter {
+        let interval = Duration::from_secs(1);
+        Meter { id: "grid".into(), circuit: CircuitId(0), interval, resolution: Amps::milli(10) }
+    }
+
+    fn sample(seconds: u64) -> Sample {
+        let at = Moment::from_millis(seconds * 1000);
+        Sample { at, current: PerPhase::all(Amps::ZERO), watts: None, millivolts: None }
+    }
+
+    fn at(age: &mut Age, now_s: u64, sample_s: u64) -> Freshness {
+        age.update(&meter(), &Tuning::default(), Some(&sample(sample_s)), Moment::from_millis(now_s * 1000))
+    }
+
+    #[test]
+    fn start_up_is_lost_until_ten_good_samples() {
+        let mut age = Age::lost();
+        for second in 1..10 {
+            assert_eq!(at(&mut age, second, second), Freshness::Lost, "{second}");
+        }
+        assert_eq!(at(&mut age, 10, 10), Freshness::Fresh);
+    }
+
+    #[test]
+    fn a_silent_meter_is_stale_then_lost_and_one_sample_is_not_enough() {
+        let mut age = Age::lost();
+        for second in 1..=10 {
+            at(&mut age, second, second);
+        }
+        assert_eq!(at(&mut age, 13, 10), Freshness::Fresh);
+        assert_eq!(at(&mut age, 14, 10), Freshness::Stale);
+        assert_eq!(at(&mut age, 15, 15), Freshness::Fresh, "stale heals with one sample");
+        assert_eq!(at(&mut age, 25, 15), Freshness::Stale);
+        assert_eq!(at(&mut age, 26, 15), Freshness::Lost);
+        assert_eq!(at(&mut age, 27, 27), Freshness::Lost);
+    }
+
+    #[test]
+    fn late_samples_do_not_count_as_good_ones() {
+        let mut age = Age::lost();
+        for second in (0..100).step_by(5) {
+            assert_eq!(at(&mut age, second + 1, second + 1), Freshness::Lost);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! How much can each circuit still give to cars? limit − margin − base load, a phase, with what pending cuts will free.
+
+use super::car::Draw;
+use super::observation::Sample;
+use super::queue::Setting;
+use super::{Freshness, Row};
+use crate::policy::Policy;
+use crate::site::{Circuit, CircuitId, EvseId, Site};
+use crate::time::{Duration, Moment};
+use crate::units::{Amps, PerPhase, Phase};
+
+/// A base load that the cars' own meters have not explained for this long is taken for the house's.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// A reading this old, and all of a meter this slow, get [`OLD_MARGIN`] more distance.
+const OLD: Duration = Duration::from_secs(5);
+const OLD_MARGIN: Amps = Amps::whole(1);
+
+/// What the step remembers of a circuit.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RowMemory {
+    last_sample: Option<Moment>,
+    last_load: PerPhase<Amps>,
+    /// Cuts that the meter has not shown yet; at most one for an EVSE.
+    pending: Vec<Pending>,
+    /// The last cut on each phase.
+    pub last_cut: PerPhase<Option<Moment>>,
+    quiet: Quiet,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    evse: EvseId,
+    left: PerPhase<Amps>,
+    until: Moment,
+}
+
+/// The smallest base load of the last [`PATIENCE`] to twice that.
+#[derive(Debug, Clone, Copy, Default)]
+struct Quiet {
+    now: Option<PerPhase<Amps>>,
+    before: Option<PerPhase<Amps>>,
+    turned: Moment,
+}
+
+/// A circuit in this step.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowView {
+    pub shown: Row,
+    /// What cars together may have now, raises included.
+    pub room: PerPhase<Amps>,
+    /// What cars together may keep: less than they have means cut to this.
+    pub keep: PerPhase<Amps>,
+    /// Cut when what cars have passes this.
+    pub cut_above: PerPhase<Amps>,
+    /// The meter itself shows too much, after all that pending cuts will free.
+    pub is_over: PerPhase<bool>,
+}
+
+/// The cars below a circuit, summed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Below {
+    /// What they take at least.
+    pub least: PerPhase<Amps>,
+    /// What they take as far as known.
+    pub seen: PerPhase<Amps>,
+    /// What those may take that cannot be told anything now.
+    pub reserved: PerPhase<Amps>,
+    /// What all fall back to.
+    pub fallback: PerPhase<Amps>,
+    /// What those fall back to that ask.
+    pub asking: PerPhase<Amps>,
+}
+
+impl Below {
+    /// One EVSE more.
+    pub(super) fn add(&mut self, site: &Site, evse: EvseId, draw: &Draw, is_asking: bool) {
+        let phases = site.evse(evse).rotation.phases();
+        for phase in phases.iter() {
+            self.fallback[phase] += site.evse(evse).fallback;
+            match is_asking {
+                true => self.asking[phase] += site.evse(evse).fallback,
+                false => self.reserved[phase] += draw.worst,
+            }
+        }
+        for phase in Phase::ALL {
+            self.least[phase] += draw.least[phase];
+            self.seen[phase] += draw.seen[phase];
+        }
+    }
+}
+
+impl RowMemory {
+    /// A car on this circuit has been cut; by `until` its meter shows the fall.
+    pub(super) fn expect_fall(&mut self, evse: EvseId, fall: PerPhase<Amps>, until: Moment) {
+        match self.pending.iter_mut().find(|pending| pending.evse == evse) {
+            Some(pending) => {
+                pending.left = PerPhase::from_fn(|phase| pending.left[phase] + fall[phase]);
+                pending.until = until;
+            }
+            None => self.pending.push(Pending { evse, left: fall, until }),
+        }
+    }
+
+    /// How far the load has fallen with this sample; nothing for one that has been heard before.
+    pub(super) fn fall(&self, sample: &Sample) -> PerPhase<Amps> {
+        match self.last_sample {
+            Some(last) if sample.at > last => {
+                PerPhase::from_fn(|phase| (self.last_load[phase] - sample.current[phase]).max(Amps::ZERO))
+            }
+            Some(_) | None => PerPhase::default(),
+        }
+    }
+
+    /// What this circuit can give.
+    pub(super) fn view(
+        &mut self,
+        setting: &Setting,
+        id: CircuitId,
+        meter: (Freshness, Option<&Sample>),
+        below: &Below,
+    ) -> RowView {
+        let Setting { site, policy, now, .. } = *setting;
+        let circuit = site.circuit(id);
+        let (freshness, sample) = meter;
+        self.pending.retain(|pending| now < pending.until);
+        if let Some(sample) = sample.filter(|sample| Some(sample.at) > self.last_sample) {
+            self.hear(sample, below, now);
+        }
+        let limit = limit(circuit, id, policy);
+        let age = sample.map_or(Duration::ZERO, |sample| now.since(sample.at));
+        let interval = circuit.meter.map_or(Duration::ZERO, |meter| site.meters[meter.0].interval);
+        let extra = if age.max(interval) > OLD { OLD_MARGIN } else { Amps::ZERO };
+        let load = match circuit.meter {
+            Some(_) => sample.map(|sample| sample.current),
+            None => Some(PerPhase::from_fn(|phase| circuit.other_load[phase] + below.seen[phase])),
+        };
+        let mut view = RowView {
+            shown: Row { freshness, load, draw: below.seen, headroom: PerPhase::default() },
+            room: PerPhase::default(),
+            keep: PerPhase::default(),
+            cut_above: PerPhase::default(),
+            is_over: PerPhase::default(),
+        };
+        for phase in Phase::ALL {
+            let margin = circuit.margin[phase] + extra;
+            let target = limit[phase] - margin - below.reserved[phase];
+            let slack = margin.scaled(1, 2);
+            let (base, quiet) = match (freshness, sample) {
+                (Freshness::Unmetered, _) => (circuit.other_load[phase], circuit.other_load[phase]),
+                (Freshness::Fresh | Freshness::Stale, Some(sample)) => {
+                    let base = sample.current[phase] - below.least[phase];
+                    (base, self.quiet.least(base, phase))
+                }
+                (Freshness::Lost | Freshness::Fresh | Freshness::Stale, _) => {
+                    // Nothing is known of the house: `check` has made sure that all fallbacks fit beside its worst.
+                    view.room[phase] = below.fallback[phase] - below.reserved[phase];
+                    view.keep[phase] = below.asking[phase];
+                    view.cut_above[phase] = below.asking[phase];
+                    view.shown.headroom[phase] = below.fallback[phase];
+                    continue;
+                }
+            };
+            view.room[phase] = target - base;
+            view.shown.headroom[phase] = limit[phase] - margin - base;
+            view.keep[phase] = target - quiet;
+            view.cut_above[phase] = target + slack - quiet;
+            if let (Freshness::Fresh | Freshness::Stale, Some(sample)) = (freshness, sample) {
+                let pending: Amps = self.pending.iter().map(|pending| pending.left[phase]).sum();
+                let load = sample.current[phase] - pending;
+                view.is_over[phase] = load > limit[phase] - margin + slack;
+                if view.is_over[phase] {
+                    view.keep[phase] = target - (load - below.least[phase]);
+                }
+            }
+        }
+        view
+    }
+
+    /// A new sample: any fall is taken for what pending cuts have freed, so that nothing is credited twice.
+    fn hear(&mut self, sample: &Sample, below: &Below, now: Moment) {
+        let fall = self.fall(sample);
+        for phase in Phase::ALL {
+            let mut fell = fall[phase];
+            for pending in &mut self.pending {
+                let shown = fell.min(pending.left[phase]);
+                pending.left[phase] -= shown;
+                fell -= shown;
+            }
+        }
+        self.last_sample = Some(sample.at);
+        self.last_load = sample.current;
+        self.quiet.hear(PerPhase::from_fn(|phase| sample.current[phase] - below.least[phase]), now);
+    }
+}
+
+impl Quiet {
+    fn hear(&mut self, base: PerPhase<Amps>, now: Moment) {
+        if now.since(self.turned) > PATIENCE * 2 {
+            *self = Quiet { now: None, before: None, turned: now };
+        } else if now.since(self.turned) >= PATIENCE {
+            *self = Quiet { now: None, before: self.now, turned: now };
+        }
+        let least = |old: PerPhase<Amps>| PerPhase::from_fn(|phase| old[phase].min(base[phase]));
+        self.now = Some(self.now.map_or(base, least));
+    }
+
+    fn least(&self, base: Amps, phase: Phase) -> Amps {
+        [self.now, self.before].into_iter().flatten().fold(base, |least, seen| least.min(seen[phase]))
+    }
+}
+
+/// What the circuit may carry: its fuse, and at the grid connection what the policy leaves of it.
+fn limit(circuit: &Circuit, id: CircuitId, policy: &Policy) -> PerPhase<Amps> {
+    match id {
+        Site::ROOT => {
+            PerPhase::from_fn(|phase| circuit.limit[phase].scaled(i64::from(policy.main_limit_percent.min(100)), 100))
+        }
+        _ => circuit.limit,
+    }
+}

@@ -1,0 +1,44 @@
+//! What has to be sent now? Changes at once, renewals at half life, repeats where a charger may have forgotten.
+
+use super::Order;
+use super::car::{Car, Sent};
+use super::observation::{Accepted, Link, Report};
+use super::queue::Sight;
+use crate::site::{Evse, EvseId};
+use crate::time::{Duration, Moment};
+
+/// A refused or unanswered order is repeated no sooner than this.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// The order that this EVSE needs now, if any. Leases are given in sessions only, and renewed only while the step is
+/// healthy: with a lost meter they run out.
+pub(super) fn order(
+    evse: &Evse,
+    id: EvseId,
+    car: &mut Car,
+    report: &Report,
+    sight: Sight,
+    numbers: &mut u64,
+    now: Moment,
+) -> Option<Order> {
+    let (Link::Up { .. }, Some(session)) = (report.link, report.session.as_ref()) else { return None };
+    let is_healthy = !matches!(sight, Sight::Lost(_));
+    let is_due = match car.sent {
+        None => true,
+        Some(sent) => {
+            let is_forgotten = sent.epoch != report.epoch || sent.session != session.id;
+            let is_failed = report.answer.is_some_and(|answer| {
+                answer.number == sent.number && answer.verdict != Accepted::Yes && now >= answer.at + RETRY
+            });
+            let is_half_over = now >= sent.at + evse.lease / 2;
+            sent.amps != car.setpoint || is_forgotten || is_failed || (is_half_over && is_healthy)
+        }
+    };
+    if !is_due {
+        return None;
+    }
+    *numbers += 1;
+    car.ledger.grant(evse, car.setpoint, now);
+    car.sent = Some(Sent { number: *numbers, amps: car.setpoint, at: now, epoch: report.epoch, session: session.id });
+    Some(Order { evse: id, number: *numbers, amps: car.setpoint, lease: evse.lease, fallback: evse.fallback })
+}

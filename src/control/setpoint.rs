@@ -1,0 +1,215 @@
+//! What is each car told? Down in the same step, up late, and never up before the cut it depends on is proven.
+
+use super::allocation::{Ask, Capacity, Share, allocate, tightest};
+use super::car::{Car, Draw};
+use super::headroom::{RowMemory, RowView};
+use super::queue::Sight;
+use super::reason::Reason;
+use crate::site::{EvseId, Site};
+use crate::time::Moment;
+use crate::units::{Amps, PerPhase};
+
+/// Two who are equal may differ by so much before one yields to the other.
+const UNFAIR: Amps = Amps::whole(1);
+
+/// Everything that the setpoints of one step depend on.
+pub(super) struct Scene<'a> {
+    pub site: &'a Site,
+    pub draws: &'a [Draw],
+    pub rows: &'a [RowView],
+    pub sights: &'a [Sight],
+    /// In the order of admission.
+    pub queue: &'a [Ask],
+    pub now: Moment,
+}
+
+/// A setpoint for each that asks, in the queue's order.
+pub(super) fn decide(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory]) {
+    cut(scene, cars, memory);
+    let target = allocate(scene.site, &room(scene), scene.queue);
+    make_room(scene, cars, memory, &target);
+    raise(scene, cars, memory, &target);
+}
+
+/// Protective cuts: rows on which cars have more than they may keep. The same allocation run with less; nobody rises.
+fn cut(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory]) {
+    let had = had(scene, cars);
+    let mut is_needed = false;
+    let capacity: Capacity = (0..scene.rows.len())
+        .map(|c| {
+            PerPhase::from_fn(|phase| {
+                let row = &scene.rows[c];
+                let cuts = row.is_over[phase] || had[c][phase] > row.cut_above[phase];
+                is_needed |= cuts && had[c][phase].is_positive();
+                cuts.then_some(row.keep[phase])
+            })
+        })
+        .collect();
+    let queue: Vec<Ask> = scene
+        .queue
+        .iter()
+        .filter(|ask| cars[ask.evse.0].setpoint.is_positive())
+        .map(|ask| {
+            let most = ask.most.min(cars[ask.evse.0].setpoint);
+            Ask { most, entry: ask.least, ..*ask }
+        })
+        .collect();
+    let unlimited = vec![PerPhase::all(None); scene.rows.len()];
+    for share in allocate(scene.site, if is_needed { &capacity } else { &unlimited }, &queue) {
+        lower(scene, &mut cars[share.evse.0], memory, share.evse, share.amps, share.because);
+    }
+}
+
+/// Those above their share make room where somebody else is short of his.
+fn make_room(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory], target: &[Share]) {
+    let had = had(scene, cars);
+    let mut is_short: Vec<PerPhase<bool>> = vec![PerPhase::default(); scene.rows.len()];
+    for (ask, share) in scene.queue.iter().zip(target) {
+        let car = &cars[ask.evse.0];
+        let lacks = share.amps - car.setpoint;
+        let is_served = car.setpoint.is_positive();
+        let is_unfair = lacks > UNFAIR.max(ask.step) || (!is_served && lacks.is_positive());
+        if !is_unfair || !may_rise(scene, ask.evse, share.amps) || is_held(scene, memory, ask) {
+            continue;
+        }
+        for circuit in scene.site.path(scene.site.evse(ask.evse).circuit) {
+            for phase in ask.phases.iter() {
+                is_short[circuit.0][phase] |= scene.rows[circuit.0].room[phase] - had[circuit.0][phase] < lacks;
+            }
+        }
+    }
+    for (ask, share) in scene.queue.iter().zip(target) {
+        let mut path = scene.site.path(scene.site.evse(ask.evse).circuit);
+        let blocks = path.any(|circuit| ask.phases.iter().any(|phase| is_short[circuit.0][phase]));
+        if blocks {
+            lower(scene, &mut cars[ask.evse.0], memory, ask.evse, share.amps, share.because);
+        }
+    }
+}
+
+/// Raises to the target, as far as the ledger has room for every limit that may still be in force.
+fn raise(scene: &Scene, cars: &mut [Car], memory: &[RowMemory], target: &[Share]) {
+    let mut left = room(scene);
+    for ask in scene.queue {
+        spend(scene, &mut left, ask, counted(scene, cars, ask.evse));
+    }
+    for (ask, share) in scene.queue.iter().zip(target) {
+        let evse = scene.site.evse(ask.evse);
+        let already = counted(scene, cars, ask.evse);
+        let car = &mut cars[ask.evse.0];
+        car.because = match scene.sights[ask.evse.0] {
+            Sight::Lost(circuit) => Reason::MeterLost(circuit),
+            Sight::Clear | Sight::Stale(_) => share.because,
+        };
+        let gain = share.amps - car.setpoint;
+        let is_worth_it = gain >= scene.site.tuning.dead_band && gain.is_positive();
+        if !is_worth_it && car.setpoint.is_positive() || !gain.is_positive() {
+            continue;
+        }
+        if !may_rise(scene, ask.evse, share.amps) {
+            continue;
+        }
+        if is_held(scene, memory, ask) || !car.is_settled(evse, scene.now) {
+            car.because = Reason::Hold;
+            continue;
+        }
+        let room = tightest(scene.site, &left, ask.evse, ask.phases).map_or(share.amps, |(room, _)| room);
+        let fits = if room < Amps::ZERO { Amps::ZERO } else { share.amps.min((already + room).floor_to(ask.step)) };
+        let needed = if car.setpoint.is_positive() { car.setpoint + scene.site.tuning.dead_band } else { ask.least };
+        if fits < share.amps {
+            car.because = Reason::AwaitsCut;
+        }
+        if fits >= needed {
+            car.settle(fits, scene.now);
+            spend(scene, &mut left, ask, (fits - already).max(Amps::ZERO));
+        }
+    }
+}
+
+/// Lowers a car now, remembers what its meters are to show, and holds raises on its rows.
+fn lower(scene: &Scene, car: &mut Car, memory: &mut [RowMemory], id: EvseId, amps: Amps, because: Reason) {
+    if amps >= car.setpoint {
+        return;
+    }
+    let evse = scene.site.evse(id);
+    let least = scene.draws[id.0].least;
+    let fall = PerPhase::from_fn(|phase| (least[phase].min(car.setpoint) - amps).max(Amps::ZERO));
+    for circuit in scene.site.path(evse.circuit) {
+        let row = &mut memory[circuit.0];
+        row.expect_fall(id, fall, scene.now + evse.response);
+        for phase in evse.rotation.phases().iter() {
+            row.last_cut[phase] = Some(scene.now);
+        }
+    }
+    if !amps.is_positive() {
+        car.paused_at = Some(scene.now);
+    }
+    car.because = because;
+    car.settle(amps, scene.now);
+}
+
+/// With a lost meter a car may only come up to its fallback, which `check` has proven to fit; with a stale one not at all.
+fn may_rise(scene: &Scene, evse: EvseId, to: Amps) -> bool {
+    match scene.sights[evse.0] {
+        Sight::Clear => true,
+        Sight::Stale(_) => false,
+        Sight::Lost(_) => to <= scene.site.evse(evse).fallback,
+    }
+}
+
+fn is_held(scene: &Scene, memory: &[RowMemory], ask: &Ask) -> bool {
+    let hold = scene.site.tuning.hold;
+    scene.site.path(scene.site.evse(ask.evse).circuit).any(|circuit| {
+        let last = memory[circuit.0].last_cut;
+        ask.phases.iter().any(|phase| last[phase].is_some_and(|at| scene.now < at + hold))
+    })
+}
+
+/// What an EVSE counts in the ledger: the most that may be in force, or what it has been told.
+fn counted(scene: &Scene, cars: &[Car], evse: EvseId) -> Amps {
+    scene.draws[evse.0].worst.max(cars[evse.0].setpoint)
+}
+
+/// What those who ask have now, on each row.
+fn had(scene: &Scene, cars: &[Car]) -> Vec<PerPhase<Amps>> {
+    let mut had = vec![PerPhase::<Amps>::default(); scene.rows.len()];
+    for ask in scene.queue {
+        for circuit in scene.site.path(scene.site.evse(ask.evse).circuit) {
+            for phase in ask.phases.iter() {
+                had[circuit.0][phase] += cars[ask.evse.0].setpoint;
+            }
+        }
+    }
+    had
+}
+
+fn spend(scene: &Scene, left: &mut Capacity, ask: &Ask, amps: Amps) {
+    for circuit in scene.site.path(scene.site.evse(ask.evse).circuit) {
+        for phase in ask.phases.iter() {
+            if let Some(row) = &mut left[circuit.0][phase] {
+                *row -= amps;
+            }
+        }
+    }
+}
+
+fn room(scene: &Scene) -> Capacity {
+    scene.rows.iter().map(|row| PerPhase::from_fn(|phase| Some(row.room[phase]))).collect()
+}
+
+/// Facts about our own decision, checked after it is made: every setpoint zero or least…most, and no raise onto a row
+/// whose ledger it breaks. `before` are the setpoints of the step before.
+pub(super) fn is_sound(scene: &Scene, cars: &[Car], before: &[Amps]) -> bool {
+    let mut left = room(scene);
+    for ask in scene.queue {
+        spend(scene, &mut left, ask, counted(scene, cars, ask.evse));
+    }
+    scene.queue.iter().all(|ask| {
+        let evse = scene.site.evse(ask.evse);
+        let amps = cars[ask.evse.0].setpoint;
+        let is_possible = !amps.is_positive() || (amps >= evse.least && amps <= evse.most);
+        let has_risen = amps > before[ask.evse.0];
+        let fits = tightest(scene.site, &left, ask.evse, ask.phases).is_none_or(|(room, _)| room >= Amps::ZERO);
+        is_possible && (!has_risen || (fits && may_rise(scene, ask.evse, amps)))
+    })
+}
