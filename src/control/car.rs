@@ -12,6 +12,8 @@ use crate::units::{Amps, PerPhase};
 const TOLERANCE: Amps = Amps::milli(500);
 /// So many samples above the setpoint, one after the other, are disobedience.
 const STRIKES: u8 = 3;
+/// So many cuts that no meter has shown, one after the other, are disobedience.
+const UNSHOWN: u8 = 2;
 /// Setpoints of the last response time are remembered, this many of them.
 const MOST_PAST: usize = 16;
 
@@ -47,6 +49,7 @@ pub(super) struct Car {
     falls_since: Option<Moment>,
     last_measured: Option<Moment>,
     strikes: u8,
+    unshown: u8,
 }
 
 /// An order that has been sent.
@@ -91,6 +94,7 @@ impl Car {
             falls_since: None,
             last_measured: None,
             strikes: 0,
+            unshown: 0,
         }
     }
 
@@ -127,6 +131,24 @@ impl Car {
         if evse.rotation.phases().iter().any(|phase| fall[phase].is_positive() && fall[phase] >= self.draw.scaled(1, 2))
         {
             self.draw = Amps::ZERO;
+        }
+    }
+
+    /// A cut's time is over, and the meter above has shown it or not. Without a meter of its own this is the only proof,
+    /// and the only sign of disobedience.
+    pub(super) fn judge(&mut self, evse: &Evse, is_unshown: bool, now: Moment) {
+        if evse.metering.is_some() {
+            return;
+        }
+        if !is_unshown {
+            self.unshown = 0;
+            self.disobeys_since = None;
+            self.ledger.prove();
+        } else {
+            self.unshown = (self.unshown + 1).min(UNSHOWN);
+            if self.unshown == UNSHOWN {
+                self.disobeys_since.get_or_insert(now);
+            }
         }
     }
 
@@ -176,6 +198,7 @@ impl Car {
         self.falls_since = None;
         self.disobeys_since = None;
         self.strikes = 0;
+        self.unshown = 0;
         self.past.clear();
         // By itself a charger gives its fallback; whoever was resumed keeps what it had.
         if session.is_some() && !std::mem::take(&mut self.is_resumed) {

@@ -30,6 +30,9 @@ pub(super) struct RowMemory {
 #[derive(Debug, Clone, Copy)]
 struct Pending {
     evse: EvseId,
+    /// What the cut is to free.
+    asked: PerPhase<Amps>,
+    /// What of it the meter has not shown.
     left: PerPhase<Amps>,
     until: Moment,
 }
@@ -94,10 +97,11 @@ impl RowMemory {
     pub(super) fn expect_fall(&mut self, evse: EvseId, fall: PerPhase<Amps>, until: Moment) {
         match self.pending.iter_mut().find(|pending| pending.evse == evse) {
             Some(pending) => {
-                pending.left = PerPhase::from_fn(|phase| pending.left[phase] + fall[phase]);
+                pending.asked = PerPhase::from_fn(|phase| pending.left[phase] + fall[phase]);
+                pending.left = pending.asked;
                 pending.until = until;
             }
-            None => self.pending.push(Pending { evse, left: fall, until }),
+            None => self.pending.push(Pending { evse, asked: fall, left: fall, until }),
         }
     }
 
@@ -111,6 +115,19 @@ impl RowMemory {
         }
     }
 
+    /// How the cuts have come out whose time is over, now that this sample shows it: true where nothing, or less than
+    /// half of what was asked, has been seen to fall.
+    pub(super) fn outcomes(&mut self, sample: &Sample) -> Vec<(EvseId, bool)> {
+        if self.last_sample.is_some_and(|last| sample.at <= last) {
+            return Vec::new();
+        }
+        let (over, awaited): (Vec<Pending>, Vec<Pending>) =
+            self.pending.iter().partition(|pending| sample.at >= pending.until);
+        self.pending = awaited;
+        let is_unshown = |pending: &Pending| pending.left.most() > pending.asked.most().scaled(1, 2);
+        over.iter().filter(|pending| pending.asked.most() >= Amps::whole(1)).map(|p| (p.evse, is_unshown(p))).collect()
+    }
+
     /// What this circuit can give.
     pub(super) fn view(
         &mut self,
@@ -122,7 +139,7 @@ impl RowMemory {
         let Setting { site, policy, now, .. } = *setting;
         let circuit = site.circuit(id);
         let (freshness, sample) = meter;
-        self.pending.retain(|pending| now < pending.until);
+        self.pending.retain(|pending| now < pending.until + PATIENCE);
         if let Some(sample) = sample.filter(|sample| Some(sample.at) > self.last_sample) {
             self.hear(sample, below, now);
         }
@@ -165,7 +182,8 @@ impl RowMemory {
             view.keep[phase] = target - quiet;
             view.cut_above[phase] = target + slack - quiet;
             if let (Freshness::Fresh | Freshness::Stale, Some(sample)) = (freshness, sample) {
-                let pending: Amps = self.pending.iter().map(|pending| pending.left[phase]).sum();
+                let awaited = self.pending.iter().filter(|pending| now < pending.until);
+                let pending: Amps = awaited.map(|pending| pending.left[phase]).sum();
                 let load = sample.current[phase] - pending;
                 view.is_over[phase] = load > limit[phase] - margin + slack;
                 if view.is_over[phase] {

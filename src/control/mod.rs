@@ -173,6 +173,14 @@ impl State {
         state
     }
 
+    /// At an orderly stop: the fallback, for a charger whose limit does not expire by itself.
+    pub fn farewell(&mut self, site: &Site, id: EvseId, now: Moment) -> Order {
+        let (evse, car) = (site.evse(id), &mut self.cars[id.0]);
+        self.numbers += 1;
+        car.settle(evse.fallback, now);
+        Order { evse: id, number: self.numbers, amps: evse.fallback, lease: evse.lease, fallback: evse.fallback }
+    }
+
     /// The leases that stand now, for [`State::resume`].
     pub fn leases(&self, now: Moment) -> Vec<Option<Lease>> {
         self.cars.iter().map(|car| car.ledger.held_for(now).map(|left| Lease { amps: car.setpoint, left })).collect()
@@ -183,7 +191,7 @@ impl State {
 pub fn step(site: &Site, state: &mut State, observation: &Observation, policy: &Policy, now: Moment) -> Decision {
     let setting = Setting { site, policy, wall: observation.wall, now };
     let freshness = freshness(site, state, observation, now);
-    doubt_unreachable(site, state, observation);
+    learn_from_meters(site, state, observation, now);
     let sights = sights(site, &freshness);
     let draws: Vec<Draw> =
         site.evse_ids().map(|id| state.cars[id.0].observe(site.evse(id), &observation.reports[id.0], now)).collect();
@@ -232,15 +240,19 @@ fn freshness(site: &Site, state: &mut State, observation: &Observation, now: Mom
     ages.map(|((age, meter), sample)| age.update(meter, &site.tuning, sample.as_ref(), now)).collect()
 }
 
-/// A charger that cannot be reached is taken to draw what it drew, until its meter's load falls by that.
-fn doubt_unreachable(site: &Site, state: &mut State, observation: &Observation) {
-    for id in site.evse_ids().filter(|id| !matches!(observation.reports[id.0].link, Link::Up { .. })) {
-        for circuit in site.path(site.evse(id).circuit) {
-            let sample = site.circuit(circuit).meter.and_then(|meter| observation.samples[meter.0].as_ref());
-            if let Some(sample) = sample {
-                let fall = state.rows[circuit.0].fall(sample);
+/// What new samples say of chargers: of those that cannot be reached, and of cuts whose time is over.
+fn learn_from_meters(site: &Site, state: &mut State, observation: &Observation, now: Moment) {
+    for circuit in site.circuit_ids() {
+        let sample = site.circuit(circuit).meter.and_then(|meter| observation.samples[meter.0].as_ref());
+        let Some(sample) = sample else { continue };
+        let fall = state.rows[circuit.0].fall(sample);
+        for id in site.evse_ids().filter(|id| site.feeds(circuit, *id)) {
+            if !matches!(observation.reports[id.0].link, Link::Up { .. }) {
                 state.cars[id.0].doubt(site.evse(id), &fall);
             }
+        }
+        for (id, is_unshown) in state.rows[circuit.0].outcomes(sample) {
+            state.cars[id.0].judge(site.evse(id), is_unshown, now);
         }
     }
 }

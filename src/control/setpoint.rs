@@ -136,7 +136,9 @@ fn lower(scene: &Scene, car: &mut Car, memory: &mut [RowMemory], id: EvseId, amp
     let fall = PerPhase::from_fn(|phase| (least[phase].min(car.setpoint) - amps).max(Amps::ZERO));
     for circuit in scene.site.path(evse.circuit) {
         let row = &mut memory[circuit.0];
-        row.expect_fall(id, fall, scene.now + evse.response);
+        if scene.site.circuit(circuit).meter.is_some() {
+            row.expect_fall(id, fall, scene.now + evse.response);
+        }
         for phase in evse.rotation.phases().iter() {
             row.last_cut[phase] = Some(scene.now);
         }

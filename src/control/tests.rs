@@ -215,6 +215,27 @@ fn a_charger_that_accepts_and_ignores_counts_at_what_it_takes_and_the_other_make
 }
 
 #[test]
+fn without_a_meter_of_its_own_a_deaf_charger_is_known_by_what_the_grid_meter_does_not_show() {
+    let mut world = World::new();
+    world.site.evses[0].metering = None;
+    world.plug_in(0);
+    world.plug_in(1);
+    world.run(200);
+    let before = world.amps();
+    assert!(before[0] >= 10 && before[1] >= 6, "{before:?}");
+    world.house[1] += 5;
+    let mut told = Decision::default();
+    for _ in 0..60 {
+        // The left one stays at what it has.
+        told = world.second();
+        world.obey(&told, &[1]);
+    }
+    assert_eq!(told.setpoints[0].because, Reason::Disobeys);
+    let load = Amps::whole(world.house[1] + before[0]) + world.state.cars[1].setpoint;
+    assert!(load <= Amps::whole(24), "{load}");
+}
+
+#[test]
 fn a_disconnected_charger_counts_at_its_last_limit_then_at_its_fallback() {
     let mut world = World::new();
     world.run(150);
