@@ -1,1 +1,5 @@
 //! (to come)
+mod board;
+mod charger;
+mod message;
+mod session;
