@@ -17,11 +17,13 @@ use headroom::site::EvseId;
 use headroom::status::{Alarm, CircuitStatus, EvseStatus, Severity, Status};
 use headroom::time::Duration;
 use headroom::units::{Amps, PerPhase};
-use rumqttc::{LastWill, QoS};
+use rumqttc::{LastWill, Publish, QoS};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -87,8 +89,9 @@ async fn a_broker_that_comes_back_empty_is_told_everything_again() {
     gateway.report(|report| matches!(report.link, Link::Down { .. })).await;
     gateway.outbox.send(order(2, 7));
 
-    let second = broker_with_watcher_below("#").await;
-    let (second, mut watcher) = second;
+    let second = broker();
+    let mut watcher = Peer::at(second, "watcher", &["#"]).await;
+    sleep(Duration::from_millis(1_100)).await;
     line.lead_to(Some(second));
     let mut topics = std::collections::BTreeMap::new();
     while !["chargers/left/setpoint", "headroom/home/status", "headroom/home/site/grid", "headroom/home/policy"]
@@ -118,6 +121,28 @@ async fn a_broker_that_is_not_there_is_not_flooded() {
     let dialled = line.dialled.load(Ordering::Relaxed);
     assert!((2..=5).contains(&dialled), "dialled {dialled} times in 4 s");
     assert_eq!(gateway.inbox.read().reports[0].link, Link::Never);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_takes_us_and_drops_us_at_once_is_asked_less_and_less_often() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = Gateway::at(listener.local_addr().unwrap());
+    let mut taken = 0;
+    let _ = timeout(Duration::from_secs(4), async {
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut connect = [0; 512];
+            assert!(socket.read(&mut connect).await.unwrap() > 0);
+            socket.write_all(&[0x20, 2, 0, 0]).await.unwrap();
+            let mut subscribe = [0; 1];
+            socket.read_exact(&mut subscribe).await.unwrap();
+            assert_eq!(subscribe, [0x82], "it subscribes at each connection");
+            taken += 1;
+        }
+    })
+    .await;
+    assert!((2..=5).contains(&taken), "taken {taken} times in 4 s");
     gateway.stop().await;
 }
 
@@ -186,13 +211,15 @@ async fn when_home_assistant_starts_discovery_and_states_are_told_again() {
     let mut home_assistant = Peer::at(broker, "ha", &["homeassistant/device/+/config", "headroom/home/#"]).await;
     let gateway = Gateway::at(broker);
     gateway.status.send_replace(Arc::new(status(3)));
-    let announcement = home_assistant.hear_on("homeassistant/device/headroom_home/config").await;
-    home_assistant.hear_on("headroom/home/policy").await;
-    home_assistant.listen(Duration::from_millis(1_200)).await;
+    let picture = |heard: Vec<Publish>| -> std::collections::BTreeMap<_, _> {
+        heard.into_iter().map(|publish| (publish.topic, publish.payload)).collect()
+    };
+    let first = picture(home_assistant.listen(Duration::from_millis(1_500)).await);
+    assert!(first.contains_key("headroom/home/site/grid"));
+    assert!(first.contains_key("homeassistant/device/headroom_home_left/config"));
+    assert!(home_assistant.listen(Duration::from_millis(300)).await.is_empty());
     home_assistant.say("homeassistant/status", "online", false).await;
-    let again = home_assistant.hear_on("homeassistant/device/headroom_home/config").await;
-    assert_eq!(again.payload, announcement.payload);
-    home_assistant.hear_on("headroom/home/site/grid").await;
+    assert_eq!(picture(home_assistant.listen(Duration::from_millis(1_500)).await), first);
 }
 
 #[tokio::test]
@@ -264,11 +291,6 @@ impl Gateway {
 async fn charger_at(broker: SocketAddr) -> Peer {
     let will = LastWill::new("chargers/left/status", "offline", QoS::AtLeastOnce, true);
     Peer::with_will(broker, "left", &["chargers/left/setpoint"], Some(will)).await
-}
-
-async fn broker_with_watcher_below(filter: &str) -> (SocketAddr, Peer) {
-    let broker = broker();
-    (broker, Peer::at(broker, "watcher", &[filter]).await)
 }
 
 fn order(number: u64, amps: i32) -> Order {

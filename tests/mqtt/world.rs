@@ -38,7 +38,11 @@ pub fn broker() -> SocketAddr {
         ..RouterConfig::default()
     };
     let config = rumqttd::Config { router, v4: Some([("1".to_owned(), server)].into()), ..rumqttd::Config::default() };
-    std::thread::spawn(move || Broker::new(config).start());
+    std::thread::spawn(move || {
+        if let Err(why) = Broker::new(config).start() {
+            panic!("the broker does not start: {why}");
+        }
+    });
     listen
 }
 
