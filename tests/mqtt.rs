@@ -152,6 +152,7 @@ async fn status_is_retained_changes_only_and_comes_once_a_second() {
     let mut watcher = Peer::at(broker, "watcher", &["headroom/home/#"]).await;
     let gateway = Gateway::at(broker);
     watcher.hear_on("headroom/home/status").await;
+    let clock = Clock::start();
     for house in 0..60 {
         gateway.status.send_replace(Arc::new(status(house)));
         sleep(Duration::from_millis(50)).await;
@@ -160,7 +161,8 @@ async fn status_is_retained_changes_only_and_comes_once_a_second() {
     let all = watcher.listen(Duration::from_millis(200)).await;
     let on = |topic: &str| all.iter().filter(|publish| publish.topic == topic).collect::<Vec<_>>();
     let grid = on("headroom/home/site/grid");
-    assert!((3..=5).contains(&grid.len()), "{} pictures of the grid in 4 s", grid.len());
+    let most = clock.now().as_millis() as usize / 1000 + 1;
+    assert!((3..=most).contains(&grid.len()), "{} pictures of the grid; {most} are the most", grid.len());
     assert_eq!(json_of(&grid.last().unwrap().payload)["house_a"], json!([59, 0, 0]), "the newest wins");
     assert_eq!(on("headroom/home/evse/left/state").len(), 1, "unchanged ones are told once");
 
@@ -284,7 +286,7 @@ impl Gateway {
 
     async fn stop(self) {
         self.stop.send_replace(true);
-        timeout(Duration::from_millis(1_500), self.task).await.expect("it ends in time").unwrap();
+        timeout(Duration::from_millis(2_000), self.task).await.expect("it ends in time").unwrap();
     }
 }
 

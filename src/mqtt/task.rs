@@ -58,7 +58,9 @@ pub fn spawn(
 ) -> Option<JoinHandle<()>> {
     let mqtt = config.mqtt.clone()?;
     let edge = Edge::new(config, &mqtt, clock.wall().timestamp_millis());
-    let orders = edge.evses().filter_map(|evse| outbox.orders_for(evse)).collect();
+    let mut orders: Vec<_> = edge.evses().filter_map(|evse| outbox.orders_for(evse)).collect();
+    // An order that was sent before we began to watch counts too.
+    orders.iter_mut().for_each(watch::Receiver::mark_changed);
     let task = Task {
         mqtt,
         clock,
