@@ -1,5 +1,24 @@
 //! What did the installer write? One TOML file, checked once and compiled; after that nobody asks again.
 
+mod check;
+mod check_chargers;
+mod check_circuits;
+mod check_devices;
+mod check_edges;
+mod check_policy;
+pub mod code;
+mod compile;
+mod diagnostic;
+mod ledger;
+mod raw;
+pub mod schema;
+mod secret;
+mod suggest;
+mod value;
+
+pub use compile::{CheckOptions, Loaded, compile, compile_with, load, load_with};
+pub use diagnostic::{Diagnostic, Severity, Span};
+
 use crate::policy::Policy;
 use crate::site::{EvseId, MeterId, Site};
 use crate::time::Duration;

@@ -1,0 +1,142 @@
+//! Text in, `Config` or faults out: raw → check → typed, with all faults at once.
+
+use super::diagnostic::{Diagnostic, Severity, line_of};
+use super::raw::{self, Faults};
+use super::{Config, check, code};
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// What came of a file.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration; `None` where there are errors, or secrets were not read although the file names some.
+    pub config: Option<Config>,
+    /// All faults and warnings, from top to bottom.
+    pub diagnostics: Vec<Diagnostic>,
+    file: String,
+    text: String,
+}
+
+/// How to check.
+#[derive(Debug, Clone, Copy)]
+pub struct CheckOptions {
+    /// Read the files that hold secrets? Without them a file can be checked on another machine than its own, but
+    /// there is no [`Config`] if it names any.
+    pub read_secrets: bool,
+}
+
+impl Default for CheckOptions {
+    fn default() -> Self {
+        CheckOptions { read_secrets: true }
+    }
+}
+
+/// What the machine holds, as far as the configuration speaks of it.
+#[derive(Debug)]
+pub struct Place {
+    /// Relative paths start here: the directory of the file.
+    base: PathBuf,
+    /// Names of all device files, built-in ones and those in `device_dir`.
+    pub(super) devices: BTreeSet<String>,
+    /// `false` where `device_dir` could not be read, which has been told.
+    pub(super) are_devices_known: bool,
+    /// See [`CheckOptions`].
+    pub(super) read_secrets: bool,
+}
+
+impl Place {
+    /// A path as the file means it.
+    pub(super) fn path(&self, path: &str) -> PathBuf {
+        self.base.join(path)
+    }
+}
+
+/// Reads and compiles a file. `known_devices` are the names of the built-in device files.
+pub fn load(path: &Path, known_devices: &[String]) -> Loaded {
+    load_with(path, known_devices, CheckOptions::default())
+}
+
+/// [`load`], with options.
+pub fn load_with(path: &Path, known_devices: &[String], options: CheckOptions) -> Loaded {
+    let file = path.display().to_string();
+    let base = path.parent().unwrap_or(Path::new(""));
+    match read(path) {
+        Ok(text) => compile_with(&text, &file, base, known_devices, options),
+        Err(why) => {
+            let fault = Diagnostic::of_file(code::UNREADABLE, format!("the configuration cannot be read: {why}"));
+            let help = "headroom reads /etc/headroom/headroom.toml unless --config says otherwise";
+            Loaded { config: None, diagnostics: vec![fault.help(help)], file, text: String::new() }
+        }
+    }
+}
+
+/// Compiles a text. `file` is its name in messages; relative paths in it start at `base`.
+pub fn compile(text: &str, file: &str, base: &Path, known_devices: &[String]) -> Loaded {
+    compile_with(text, file, base, known_devices, CheckOptions::default())
+}
+
+/// [`compile`], with options.
+pub fn compile_with(text: &str, file: &str, base: &Path, known_devices: &[String], options: CheckOptions) -> Loaded {
+    let mut faults = Faults::new(text);
+    let place = Place {
+        base: base.to_path_buf(),
+        devices: known_devices.iter().cloned().collect(),
+        are_devices_known: true,
+        read_secrets: options.read_secrets,
+    };
+    let config = raw::parse(text, &mut faults).and_then(|root| check::config(&root, place, &mut faults));
+    let config = config.filter(|_| !faults.has_errors());
+    let mut diagnostics = faults.list;
+    diagnostics.sort_by_key(|fault| fault.span);
+    Loaded { config, diagnostics, file: file.to_string(), text: text.to_string() }
+}
+
+impl Loaded {
+    /// How many faults refuse the configuration.
+    pub fn errors(&self) -> usize {
+        self.diagnostics.iter().filter(|fault| fault.severity() == Severity::Error).count()
+    }
+
+    /// How many risks it takes.
+    pub fn warnings(&self) -> usize {
+        self.diagnostics.len() - self.errors()
+    }
+
+    /// The line of a fault, from 1; `None` where it is the file as a whole.
+    pub fn line(&self, fault: &Diagnostic) -> Option<usize> {
+        fault.span.map(|span| line_of(&self.text, span.start))
+    }
+
+    /// All faults and warnings with their lines, and a last line that counts them; empty where there are none.
+    pub fn render(&self, color: bool) -> String {
+        let mut out = String::new();
+        for fault in &self.diagnostics {
+            fault.render(&mut out, &self.file, &self.text, color);
+            out.push('\n');
+        }
+        let count = |n: usize, word: &str| match n {
+            0 => None,
+            1 => Some(format!("1 {word}")),
+            _ => Some(format!("{n} {word}s")),
+        };
+        let counts: Vec<String> =
+            [count(self.errors(), "error"), count(self.warnings(), "warning")].into_iter().flatten().collect();
+        if !counts.is_empty() {
+            out.push_str(&format!("{}: {}\n", self.file, counts.join(", ")));
+        }
+        out
+    }
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    /// A site with a hundred chargers needs a tenth of this.
+    const MOST_BYTES: u64 = 1024 * 1024;
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(format!("it is larger than {MOST_BYTES} bytes"));
+    }
+    Ok(text)
+}
