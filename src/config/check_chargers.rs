@@ -278,11 +278,18 @@ pub fn topics_meet(a: &str, b: &str) -> bool {
 
 /// The connectors of one charger share its connection, and so its password.
 fn one_password(drafts: &[Draft], faults: &mut Faults) {
+    let login = |draft: &Draft| match &draft.reached {
+        Some(ChargerConfig::Ocpp { identity, connector, password }) => {
+            Some((identity.clone(), *connector, password.clone()))
+        }
+        Some(ChargerConfig::Mqtt { .. }) | None => None,
+    };
     for (at, draft) in drafts.iter().enumerate() {
-        let Some(ChargerConfig::Ocpp { identity, password, .. }) = &draft.reached else { continue };
+        let Some((identity, connector, password)) = login(draft) else { continue };
+        // One connector twice is a fault of its own.
         let differs = |other: &&Draft| {
-            matches!(&other.reached,
-            Some(ChargerConfig::Ocpp { identity: same, password: other, .. }) if same == identity && other != password)
+            login(other)
+                .is_some_and(|(same, number, other)| same == identity && number != connector && other != password)
         };
         if let Some(first) = drafts[..at].iter().find(differs) {
             let (first, row) = (first.car.row, draft.car.row);

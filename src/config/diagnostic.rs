@@ -137,11 +137,14 @@ impl Place {
         let begin = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
         let stop = floor_boundary(text, span.end).clamp(start, end);
+        let line = printable(text[begin..end].trim_end());
+        // The key of a text over several lines stands further up, and it may be a secret's.
+        let is_inside = ["\"\"\"", "'''"].iter().any(|quotes| text[..begin].matches(quotes).count() % 2 == 1);
         Place {
             line: line_of(text, start),
             column: 1 + text[begin..start].chars().count(),
             width: text[start..stop].trim_end().chars().count().max(1),
-            source: masked(&printable(text[begin..end].trim_end())),
+            source: if is_inside { line.chars().map(|_| '*').collect() } else { masked(&line) },
         }
     }
 
@@ -290,6 +293,7 @@ mod tests {
             assert!(!out.contains("sesame"), "{out}");
         }
         assert!(shown("token = [ { uid = \"x\", alias = \"Kari\" } ]", "alias").contains("Kari"));
+        assert!(!shown("password = \"\"\"\nopen \\q sesame\n\"\"\"", "\\q").contains("sesame"));
         assert!(shown("id = \"home\"", "id").contains("home"));
         assert!(shown("name = \"Token ring\"", "name").contains("ring"));
         assert!(shown("password_file = \"/etc/x\"", "pass").contains("/etc/x"));

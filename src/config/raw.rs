@@ -337,7 +337,7 @@ fn tables(section: &'static Section, value: &DeValue, span: Span, is_list: bool,
         }
         DeValue::Array(list) => {
             if !is_list {
-                let second = list.iter().nth(1).map_or(span, |item| item.span().into());
+                let second = list.get(1).map_or(span, |item| item.span().into());
                 faults.push(mistaken(second));
             }
             let mut rows = Vec::new();

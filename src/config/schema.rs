@@ -339,7 +339,7 @@ impl Kind {
             Id => "1 to 40 of `a-z 0-9 _ -`".into(),
             Identity => "1 to 48 of `A-Z a-z 0-9 - _ . * = + @`".into(),
             Card => "1 to 20 letters and digits".into(),
-            Secret => "1 to 200 characters".into(),
+            Secret => "1 to 4096 characters".into(),
             Path => "relative to the file".into(),
             Choice(words) => words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", "),
             Whole(least, most) => format!("{least} to {most}"),

@@ -172,7 +172,8 @@ impl Cell<'_, '_> {
 
 fn form(kind: &Kind, text: &str) -> Result<(), Wrong> {
     let wrong = |is_right: bool, label: &'static str| if is_right { Ok(()) } else { Err(Wrong::Form(label, None)) };
-    let is_line = !text.trim().is_empty() && text.chars().count() <= 200 && !text.chars().any(char::is_control);
+    let is_line =
+        |most: usize| !text.trim().is_empty() && text.chars().count() <= most && !text.chars().any(char::is_control);
     match kind {
         Kind::Id => {
             let is_id = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
@@ -197,7 +198,7 @@ fn form(kind: &Kind, text: &str) -> Result<(), Wrong> {
             )
         }
         // An empty secret has a code of its own.
-        Kind::Secret => wrong(text.is_empty() || is_line, "one line of at most 200 characters"),
+        Kind::Secret => wrong(text.is_empty() || is_line(4_096), "one line of at most 4096 characters"),
         Kind::Path => wrong(!text.is_empty() && !text.contains('\0'), "a path"),
         Kind::HostPort => host_port(text),
         Kind::Host => host(text),
@@ -210,7 +211,7 @@ fn form(kind: &Kind, text: &str) -> Result<(), Wrong> {
         Kind::TopicOrNothing => {
             wrong(text.is_empty() || is_topic(text), "an MQTT topic without + and #, without / at its ends")
         }
-        Kind::Words => wrong(is_line, "one line of 1 to 200 characters"),
+        Kind::Words => wrong(is_line(200), "one line of 1 to 200 characters"),
         Kind::Choice(_)
         | Kind::Flag
         | Kind::Whole(..)
@@ -293,5 +294,55 @@ fn found(value: &DeValue) -> &'static str {
         DeValue::Datetime(_) => "a date",
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_right(kind: &Kind, text: &str) -> bool {
+        form(kind, text).is_ok()
+    }
+
+    #[test]
+    fn an_address_is_a_host_and_a_port() {
+        for right in ["192.168.1.20:502", "meter.local:502", "[fe80::1]:502", "m:65535"] {
+            assert!(is_right(&Kind::HostPort, right), "{right}");
+        }
+        for wrong in ["", ":502", "m:", "m:0", "m:+5", "m:65536", "fe80::1:502", "http://m:502", "a b:502", "[x]:502"] {
+            assert!(!is_right(&Kind::HostPort, wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_forgotten_port_and_one_too_many_are_read_as_meant() {
+        assert!(matches!(form(&Kind::HostPort, "meter"), Err(Wrong::Meant(_, _, meant)) if meant == "meter:502"));
+        assert!(matches!(form(&Kind::Host, "broker:1883"), Err(Wrong::Meant(_, _, meant)) if meant == "broker"));
+        assert!(is_right(&Kind::Host, "::1") && is_right(&Kind::Host, "broker"));
+    }
+
+    #[test]
+    fn a_url_has_a_scheme_and_a_host_and_hides_no_login() {
+        for right in
+            ["https://cloud.example", "http://127.0.0.1:8090/", "https://[::1]:8443/policy/v1", "https://[::1]"]
+        {
+            assert!(is_right(&Kind::Url, right), "{right}");
+        }
+        for wrong in
+            ["cloud.example", "ftp://x", "https://", "https://u:p@x", "https://x/?a", "https://x/a b", "http://x:0"]
+        {
+            assert!(!is_right(&Kind::Url, wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_topic_has_no_wildcards_and_a_card_is_what_ocpp_can_say() {
+        assert!(is_right(&Kind::Topic, "headroom/chargers/left") && is_right(&Kind::TopicOrNothing, ""));
+        for wrong in ["", "/a", "a/", "a/+/b", "#", "$SYS/a", "a\nb"] {
+            assert!(!is_right(&Kind::Topic, wrong), "{wrong}");
+        }
+        assert!(is_right(&Kind::Card, "04:A2-b3 c4") && is_right(&Kind::Card, "12345678901234567890"));
+        assert!(!is_right(&Kind::Card, "123456789012345678901") && !is_right(&Kind::Card, "::"));
     }
 }
