@@ -412,6 +412,8 @@ sign = "import"
         assert!(fault("read = \"poll\"", "read = \"probe\"").contains("no block"));
         assert!(fault("role = \"meter\"", "role = \"inverter\"").contains("generated power"));
         assert!(fault("role = \"meter\"", "").contains("either role"));
-        assert!(fault("measure = \"total-power\"", "measure = \"current\"").contains("twice"));
+        let twice =
+            "[[quantity]]\nmeasure = \"frequency\"\nregisters = [106]\ntype = \"int16\"\nunit = \"Hz\"\n".repeat(2);
+        assert!(read(&format!("{GOOD}{twice}")).unwrap_err().contains("frequency is there twice"));
     }
 }
