@@ -11,6 +11,7 @@ pub mod modbus;
 pub mod mqtt;
 pub mod ocpp;
 pub mod policy;
+pub mod probe;
 pub mod sim;
 pub mod site;
 pub mod status;

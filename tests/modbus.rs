@@ -29,10 +29,9 @@ async fn a_meter_is_read_with_the_sign_of_its_power() {
     let run = Run::start(vec![meter("grid", address, 1)]);
     let sample = run.until_sample(0).await;
     assert_eq!(sample.0, [Amps::whole(10), Amps::whole(-5), Amps::milli(500)]);
-    let observation = run.inbox.read();
-    assert_eq!(observation.samples[0].unwrap().watts, Some(PerPhase([2300, -1150, 115])));
-    assert_eq!(observation.samples[0].unwrap().millivolts, Some(PerPhase([230_000; 3])));
-    assert_eq!(observation.faults[0], None);
+    let sample = run.inbox.read().samples[0].unwrap();
+    assert_eq!(sample.watts, Some(PerPhase([2300, -1150, 115])));
+    assert_eq!(sample.millivolts, Some(PerPhase([230_000; 3])));
 }
 
 #[tokio::test]
@@ -43,10 +42,10 @@ async fn an_inverter_is_found_by_its_marker() {
     words.extend([5000, -2_i16 as u16]);
     words.extend([0; 34]);
     words.extend([0xFFFF, 0]);
-    let (address, _) = honest(Registers { holding: (40000, words), input: (0, vec![]) }).await;
+    let (address, _) = honest(Device { holding: words, ..Device::default() }).await;
     let mut roof = meter("roof", address, 1);
     roof.device = "sunspec".into();
-    let run = Run::start_with(vec![], vec![roof]);
+    let run = Run::of(config(vec![], vec![roof]));
     run.until(|observation| observation.inverters[0].map(|generation| generation.watts)).await;
     assert_eq!(run.inbox.read().inverters[0].unwrap().watts, 4210);
 }
@@ -232,11 +231,10 @@ struct Run {
 
 impl Run {
     fn start(meters: Vec<DeviceConfig>) -> Run {
-        Run::start_with(meters, vec![])
+        Run::of(config(meters, vec![]))
     }
 
-    fn start_with(meters: Vec<DeviceConfig>, inverters: Vec<DeviceConfig>) -> Run {
-        let config = config(meters, inverters);
+    fn of(config: Config) -> Run {
         let inbox = Inbox::new(&config.site, config.inverters.len());
         let library = Library::load(None).unwrap();
         let tasks = modbus::spawn(&config, &library, Clock::start(), inbox.clone()).unwrap();
@@ -401,13 +399,8 @@ fn crc(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0xFFFF, |crc, byte| (0..8).fold(crc ^ u16::from(*byte), |crc, _| shift(crc)))
 }
 
-struct Registers {
-    holding: (u16, Vec<u16>),
-    input: (u16, Vec<u16>),
-}
-
-fn sdm630(amps: [f32; 3]) -> Registers {
-    Registers { holding: (0, vec![]), input: (0, sdm630_words(amps)) }
+fn sdm630(amps: [f32; 3]) -> Device {
+    Device { input: sdm630_words(amps), ..Device::default() }
 }
 
 /// 230 V, the magnitude of each current, and the power with its sign.
@@ -416,8 +409,11 @@ fn sdm630_words(amps: [f32; 3]) -> Vec<u16> {
     values.iter().map(|value| value.to_bits()).flat_map(|bits| [(bits >> 16) as u16, bits as u16]).collect()
 }
 
+/// Input registers from 0, holding registers from 40000.
+#[derive(Default)]
 struct Device {
-    registers: Registers,
+    input: Vec<u16>,
+    holding: Vec<u16>,
     asked: Arc<AtomicUsize>,
 }
 
@@ -429,16 +425,13 @@ impl Service for Device {
 
     fn call(&self, question: Self::Request) -> Self::Future {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        let words = |table: &(u16, Vec<u16>), address: u16, count: u16| {
-            let from = usize::from(address.checked_sub(table.0)?);
-            Some(table.1.get(from..from + usize::from(count))?.to_vec())
-        };
+        let words = |table: &[u16], from: usize, count: u16| Some(table.get(from..from + usize::from(count))?.to_vec());
         let answer = match question.request {
-            Request::ReadHoldingRegisters(address, count) => {
-                words(&self.registers.holding, address, count).map(Response::ReadHoldingRegisters)
+            Request::ReadHoldingRegisters(address @ 40_000.., count) => {
+                words(&self.holding, usize::from(address) - 40_000, count).map(Response::ReadHoldingRegisters)
             }
             Request::ReadInputRegisters(address, count) => {
-                words(&self.registers.input, address, count).map(Response::ReadInputRegisters)
+                words(&self.input, usize::from(address), count).map(Response::ReadInputRegisters)
             }
             _ => None,
         };
@@ -446,12 +439,12 @@ impl Service for Device {
     }
 }
 
-/// tokio-modbus's own server with these registers, and how often it was asked.
-async fn honest(registers: Registers) -> (ModbusAddress, Arc<AtomicUsize>) {
+/// tokio-modbus's own server with this device, and how often it was asked.
+async fn honest(device: Device) -> (ModbusAddress, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = ModbusAddress::Tcp(listener.local_addr().unwrap().to_string());
-    let asked = Arc::new(AtomicUsize::new(0));
-    let device = Arc::new(Device { registers, asked: asked.clone() });
+    let asked = device.asked.clone();
+    let device = Arc::new(device);
     tokio::spawn(async move {
         let server = tokio_modbus::server::tcp::Server::new(listener);
         let connected = |stream, _| ready(Ok(Some((device.clone(), stream))));

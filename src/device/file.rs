@@ -395,6 +395,13 @@ sign = "import"
     }
 
     #[test]
+    fn the_manuals_example_is_without_faults() {
+        let manual = include_str!("../../docs/DEVICES.md");
+        let example = manual.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        assert_eq!(read(example).unwrap().name, "acme-3p");
+    }
+
+    #[test]
     fn what_is_not_understood_is_a_fault() {
         assert!(fault("refresh_ms", "refresh").contains("line 7"));
         assert!(fault("name = \"mine\"", "name = \"My meter\"").contains("My meter"));
