@@ -40,21 +40,22 @@ pub async fn run(address: &ModbusAddress, unit: u8, device: Option<&str>, librar
         let views = views(&mut line, unit, library.find(name)?).await.map_err(words)?;
         return Ok(views.iter().map(View::report).collect::<Vec<_>>().join("\n"));
     }
-    let mut tried = String::new();
+    let (mut reports, mut tried) = (Vec::new(), String::new());
     for device in candidates(library) {
+        if !reports.is_empty() && matches!(device.layout, Layout::Fixed { .. }) {
+            break;
+        }
         match views(&mut line, unit, device).await {
-            Ok(views) if views.iter().all(View::is_expected) => {
-                return Ok(views.iter().map(View::report).collect::<Vec<_>>().join("\n"));
-            }
+            Ok(views) if views.iter().all(View::is_expected) => reports.extend(views.iter().map(View::report)),
             Ok(_) => _ = write!(tried, "\n  {}: it answers, but not with plausible numbers", device.name),
             Err(fault @ Fault::Unreachable(_)) => return Err(words(fault)),
             Err(fault) => _ = write!(tried, "\n  {}: {}", device.name, words(fault)),
         }
     }
-    Err(format!("no device file fits:{tried}"))
+    if reports.is_empty() { Err(format!("no device file fits:{tried}")) } else { Ok(reports.join("\n")) }
 }
 
-/// A marker is surer than plausible numbers, so chains come first.
+/// A marker is surer than plausible numbers, so chains come first; each may have a part of the device.
 fn candidates(library: &Library) -> Vec<&Device> {
     let names = library.names();
     let mut devices: Vec<&Device> = names.iter().filter_map(|name| library.device(name)).map(AsRef::as_ref).collect();

@@ -1,4 +1,5 @@
 //! Do meters get read, whatever stands at the other end? Real sockets and a pty, an honest device and hostile ones.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may")]
 
 use headroom::clock::Clock;
 use headroom::config::{Config, DeviceConfig, ModbusAddress, Parity};
@@ -151,7 +152,7 @@ async fn garbage_does_not_stop_the_task() {
             })
             .collect();
         // Every second one gets past the header, so that what follows it is looked at.
-        if number % 2 == 0 && bytes.len() > 8 {
+        if number.is_multiple_of(2) && bytes.len() > 8 {
             let length = (bytes.len() - 6) as u8;
             bytes[..7].copy_from_slice(&[question.transaction[0], question.transaction[1], 0, 0, 0, length, 1]);
         }
@@ -217,8 +218,7 @@ async fn a_frame_that_nobody_asked_for_is_never_an_answer() {
 fn a_device_file_for_something_else_is_refused_at_the_start() {
     let address = ModbusAddress::Tcp("127.0.0.1:1".into());
     let config = config(vec![], vec![meter("roof", address, 1)]);
-    let library = Library::load(None).unwrap();
-    let inbox = Inbox::new(&config.site, 1);
+    let (library, inbox) = (Library::load(None).unwrap(), Inbox::new(&config.site, 1));
     let why = modbus::spawn(&config, &library, Clock::start(), inbox).unwrap_err();
     assert_eq!(why, "inverter \"roof\": the device file \"eastron-sdm630\" is for no inverter");
 }
@@ -235,8 +235,7 @@ impl Run {
     }
 
     fn of(config: Config) -> Run {
-        let inbox = Inbox::new(&config.site, config.inverters.len());
-        let library = Library::load(None).unwrap();
+        let (library, inbox) = (Library::load(None).unwrap(), Inbox::new(&config.site, config.inverters.len()));
         let tasks = modbus::spawn(&config, &library, Clock::start(), inbox.clone()).unwrap();
         Run { inbox, tasks }
     }

@@ -52,7 +52,7 @@ fn model(raw: &RawModel) -> Result<Model, String> {
     // The first block checks at every poll that the model is still where it was found.
     let heads = map.blocks.first().is_some_and(|block| block.is_polled && block.question.address == 0);
     match !raw.ids.is_empty() && heads && map.blocks[0].question.count >= 2 {
-        true => Ok(Model { ids: raw.ids.clone(), map }),
+        true => Ok(Model { ids: raw.ids.clone(), only_for: raw.only_for.clone(), not_for: raw.not_for.clone(), map }),
         false => Err(format!("model {:?}: give ids, and begin the first block at 0, the ID word", raw.ids)),
     }
 }
@@ -224,6 +224,10 @@ struct RawDevice {
 #[serde(deny_unknown_fields)]
 struct RawModel {
     ids: Vec<u16>,
+    #[serde(default)]
+    only_for: Vec<String>,
+    #[serde(default)]
+    not_for: Vec<String>,
     role: RawRole,
     block: Vec<RawBlock>,
     quantity: Vec<RawQuantity>,

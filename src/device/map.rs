@@ -56,6 +56,10 @@ pub enum Layout {
 pub struct Model {
     /// Model numbers that share the layout.
     pub ids: Vec<u16>,
+    /// Only devices whose maker's name begins with one of these; empty: all.
+    pub only_for: Vec<String>,
+    /// No device whose maker's name begins with one of these.
+    pub not_for: Vec<String>,
     /// Addresses from the model's ID word.
     pub map: Map,
 }

@@ -19,7 +19,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// The files that are part of the program.
-const EMBEDDED: [&str; 2] = [include_str!("files/eastron-sdm630.toml"), include_str!("files/sunspec.toml")];
+const EMBEDDED: [&str; 3] = [
+    include_str!("files/eastron-sdm630.toml"),
+    include_str!("files/solaredge.toml"),
+    include_str!("files/sunspec.toml"),
+];
 
 /// More files than this in one directory are no device files: a wrong path such as `/` is told early.
 const FILES_MOST: usize = 500;
@@ -112,7 +116,7 @@ mod tests {
     #[test]
     fn the_embedded_files_are_without_faults() {
         let library = Library::load(None).unwrap();
-        assert_eq!(library.names(), ["eastron-sdm630", "sunspec"]);
+        assert_eq!(library.names(), ["eastron-sdm630", "solaredge", "sunspec"]);
         for name in library.names() {
             let device = library.find(&name).unwrap();
             assert!(!device.document.is_empty() && !device.revision.is_empty(), "{name}");

@@ -7,7 +7,7 @@ use super::timing;
 use crate::clock::Clock;
 use crate::config::{Config, ModbusAddress, Parity};
 use crate::device::map::{Block, Function, Question};
-use crate::device::walk::Placed;
+use crate::device::walk::{Chain, Placed};
 use crate::device::{Device, Library, Role};
 use crate::inbox::Inbox;
 use crate::time::{Duration, Moment};
@@ -81,7 +81,7 @@ impl Line {
     /// # Errors
     /// It does not answer, or has no model for this role.
     pub async fn locate(&mut self, unit: u8, device: &Device, role: Role, interval: Duration) -> Result<Placed, Fault> {
-        let Some(mut walk) = device.walk() else { return device.place(role, &[]).map_err(Fault::Other) };
+        let Some(mut walk) = device.walk() else { return device.place(role, &Chain::default()).map_err(Fault::Other) };
         let begun = self.clock.now();
         while let Some(question) = walk.question() {
             match self.ask(unit, question, interval).await {
@@ -93,7 +93,7 @@ impl Line {
                 return Err(Fault::Slow(timing::LOCATE_MOST));
             }
         }
-        device.place(role, walk.found()).map_err(Fault::Other)
+        device.place(role, walk.chain()).map_err(Fault::Other)
     }
 
     /// The words of those blocks that are `wanted`; the others stay empty.

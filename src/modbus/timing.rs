@@ -27,7 +27,7 @@ const BITS: u64 = 11;
 
 /// How long to wait for the answer to `question` from a device that is read every `interval`.
 pub fn patience(address: &ModbusAddress, question: Question, interval: Duration) -> Duration {
-    (interval * REPLY_INTERVALS).clamp(REPLY_LEAST, REPLY_MOST) + on_the_wire(address, question)
+    interval.saturating_mul(REPLY_INTERVALS).clamp(REPLY_LEAST, REPLY_MOST) + on_the_wire(address, question)
 }
 
 /// How long after a question an answer may still come in, however late: until then a serial line is left alone.
