@@ -3,6 +3,7 @@
 
 use headroom::clock::Clock;
 use headroom::config::{Config, DeviceConfig, ModbusAddress, Parity};
+use headroom::control::observation::{Observation, Sample};
 use headroom::device::Library;
 use headroom::inbox::Inbox;
 use headroom::modbus;
@@ -28,9 +29,8 @@ const POISON: f32 = 99.0;
 async fn a_meter_is_read_with_the_sign_of_its_power() {
     let (address, _) = honest(sdm630([10.0, -5.0, 0.5])).await;
     let run = Run::start(vec![meter("grid", address, 1)]);
-    let sample = run.until_sample(0).await;
-    assert_eq!(sample.0, [Amps::whole(10), Amps::whole(-5), Amps::milli(500)]);
-    let sample = run.inbox.read().samples[0].unwrap();
+    let sample = run.until_sample().await;
+    assert_eq!(sample.current.0, [Amps::whole(10), Amps::whole(-5), Amps::milli(500)]);
     assert_eq!(sample.watts, Some(PerPhase([2300, -1150, 115])));
     assert_eq!(sample.millivolts, Some(PerPhase([230_000; 3])));
 }
@@ -55,7 +55,7 @@ async fn an_inverter_is_found_by_its_marker() {
 async fn polling_each_100_ms_is_even() {
     let (address, asked) = honest(sdm630([1.0; 3])).await;
     let run = Run::start(vec![meter("grid", address, 1)]);
-    run.until_sample(0).await;
+    run.until_sample().await;
     let before = asked.load(Ordering::SeqCst);
     sleep(Duration::from_millis(2_000)).await;
     let count = asked.load(Ordering::SeqCst) - before;
@@ -240,7 +240,7 @@ impl Run {
         Run { inbox, tasks }
     }
 
-    async fn until<T>(&self, seen: impl Fn(&headroom::control::Observation) -> Option<T>) -> T {
+    async fn until<T>(&self, seen: impl Fn(&Observation) -> Option<T>) -> T {
         timeout(Duration::from_secs(20), async {
             loop {
                 if let Some(found) = seen(&self.inbox.read()) {
@@ -253,24 +253,26 @@ impl Run {
         .expect("heard in time")
     }
 
-    async fn until_sample(&self, meter: usize) -> PerPhase<Amps> {
-        self.until(|observation| observation.samples[meter].map(|sample| sample.current)).await
+    async fn until_sample(&self) -> Sample {
+        self.until(|observation| observation.samples[0]).await
     }
 
     /// For so long, every sample is honest; and there are some.
     async fn watch(&self, span: Duration) {
+        let _ = timeout(span, self.honest_samples(usize::MAX)).await;
+        let enough = timeout(Duration::from_secs(10), self.honest_samples(3)).await;
+        assert!(enough.is_ok(), "fault: {:?}", self.inbox.read().faults[0]);
+    }
+
+    async fn honest_samples(&self, count: usize) {
         let mut samples = 0;
-        let _ = timeout(span, async {
-            loop {
-                self.inbox.heard().await;
-                if let Some(sample) = self.inbox.read().samples[0] {
-                    assert_eq!(sample.current.0, [Amps::whole(10); 3]);
-                    samples += 1;
-                }
+        while samples < count {
+            self.inbox.heard().await;
+            if let Some(sample) = self.inbox.read().samples[0] {
+                assert_eq!(sample.current.0, [Amps::whole(10); 3]);
+                samples += 1;
             }
-        })
-        .await;
-        assert!(samples >= 3, "{samples} samples; fault: {:?}", self.inbox.read().faults[0]);
+        }
     }
 }
 

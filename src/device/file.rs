@@ -3,9 +3,9 @@
 use super::map::{
     Block, Device, Evidence, Expect, Form, Function, Layout, Map, Measure, Model, Place, Quantity, Question, Role, Sign,
 };
-use crate::time::Duration;
 use crate::units::Phase;
 use serde::Deserialize;
+use std::time::Duration;
 
 /// The most registers that one request may ask for (Modbus Application Protocol V1.1b3, 6.3 and 6.4).
 const REGISTERS_MOST: u16 = 125;

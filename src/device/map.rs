@@ -1,8 +1,8 @@
 //! What does a device file say? Blocks to read, and where in them which quantity lies.
 
-use crate::time::Duration;
 use crate::units::Phase;
 use std::fmt;
+use std::time::Duration;
 
 /// One device file, checked.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,7 @@
 //! Which devices do we understand? Register maps as checked data, and the decoding of words to quantities. Pure.
 //!
 //! `file` reads one TOML file, `map` says what a device file means, `walk` finds SunSpec's models, `decode` turns words
-//! into numbers and `reading` numbers into a sample. docs/DEVICES.md is the manual of the format.
+//! into numbers, `reading` puts them in their places. docs/DEVICES.md is the manual of the format.
 
 mod decode;
 mod file;
@@ -13,10 +13,10 @@ pub use decode::{Decoded, Missing, decode};
 pub use map::{Device, Role};
 pub use reading::Reading;
 
-use crate::time::Duration;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The files that are part of the program.
 const EMBEDDED: [&str; 3] = [

@@ -1,10 +1,8 @@
-//! Is this a sample? The quantities of one poll in their places, and the signed current that control works with.
+//! What has one poll brought? The quantities in their places, and the signed current that control works with.
 
 use super::decode::{Decoded, Missing};
 use super::map::Measure;
-use crate::control::observation::{Generation, Sample};
-use crate::time::Moment;
-use crate::units::{Amps, PerPhase, Phase, PhaseSet};
+use crate::units::{PerPhase, Phase};
 
 /// What one poll has brought: V, A, W, Hz, kWh; import positive. What the device does not have is missing.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,33 +54,6 @@ impl Reading {
         reading
     }
 
-    /// The sample of a site with these phases; phases that it does not have are zero.
-    ///
-    /// # Errors
-    /// Which current is missing, and why: a reading with a hole is not a sample.
-    pub fn sample(&self, at: Moment, phases: PhaseSet) -> Result<Sample, String> {
-        let mut current = PerPhase::all(Amps::ZERO);
-        for phase in phases.iter() {
-            let load = self.load(phase).map_err(|why| format!("no current on {phase}: {why}"))?;
-            current[phase] = Amps::from_f64(load).ok_or(format!("no current on {phase}"))?;
-        }
-        Ok(Sample {
-            at,
-            current,
-            watts: whole(&self.watts, phases, 1.0),
-            millivolts: whole(&self.volts, phases, 1000.0),
-        })
-    }
-
-    /// What an inverter makes.
-    ///
-    /// # Errors
-    /// Why the word is missing: many say "not available" at night.
-    pub fn generation(&self, at: Moment) -> Result<Generation, String> {
-        let watts = self.generated_watts.map_err(|why| format!("no generated power: {why}"))?;
-        Ok(Generation { at, watts: watts.round() as i32 })
-    }
-
     /// The current of a phase as a load on its fuse, in A; negative only where active power is exported.
     ///
     /// Importing, it is the whole RMS current: what the fuse carries. Exporting, it is the active part alone,
@@ -90,7 +61,10 @@ impl Reading {
     /// P = 0 the load goes from Iq to 0. Turning the sign of the whole current instead would jump by twice Iq, and
     /// claim more export than there is. P/V beyond the current itself is rounding; the current bounds it. Where P or V
     /// is missing, only a sign of the meter's own can make it negative: a magnitude counts as import.
-    fn load(&self, phase: Phase) -> Result<f64, Missing> {
+    ///
+    /// # Errors
+    /// Why there is no current.
+    pub fn load(&self, phase: Phase) -> Result<f64, Missing> {
         let current = self.current[phase]?;
         Ok(match (self.watts[phase], self.volts[phase]) {
             (Ok(watts), Ok(volts)) if watts < 0.0 && volts > 0.0 => (watts / volts).max(-current.abs()),
@@ -98,15 +72,6 @@ impl Reading {
             _ => current,
         })
     }
-}
-
-/// In whole thousandths or units, where all phases have it.
-fn whole(values: &PerPhase<Result<f64, Missing>>, phases: PhaseSet, times: f64) -> Option<PerPhase<i32>> {
-    let mut whole = PerPhase::all(0);
-    for phase in phases.iter() {
-        whole[phase] = (values[phase].ok()? * times).round() as i32;
-    }
-    Some(whole)
 }
 
 #[cfg(test)]
@@ -128,7 +93,7 @@ mod tests {
     }
 
     fn currents(reading: &Reading) -> [f64; 3] {
-        reading.sample(Moment::START, PhaseSet::ALL).unwrap().current.0.map(Amps::as_f64)
+        Phase::ALL.map(|phase| reading.load(phase).unwrap())
     }
 
     #[test]
@@ -138,8 +103,8 @@ mod tests {
 
     #[test]
     fn power_that_crosses_zero_moves_the_load_by_no_more_than_the_reactive_current() {
-        let [import, export, _] = currents(&reading([3.0, 3.0, 0.0], [2.3, -2.3, 0.0]));
-        assert_eq!((import, export), (3.0, -0.01));
+        let [import, export, _] = currents(&reading([3.0, 3.0, 0.0], [23.0, -115.0, 0.0]));
+        assert_eq!((import, export), (3.0, -0.5));
     }
 
     #[test]
@@ -157,27 +122,9 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_with_a_missing_current_is_not_a_sample() {
+    fn a_missing_current_is_no_load() {
         let mut holed = reading([1.0, 2.0, 3.0], [230.0, 460.0, 690.0]);
         holed.current[L2] = Err(Missing::NotAvailable);
-        let why = holed.sample(Moment::START, PhaseSet::ALL).unwrap_err();
-        assert!(why.contains("L2") && why.contains("not available"), "{why}");
-        let sample = holed.sample(Moment::START, PhaseSet::one(L1)).unwrap();
-        assert_eq!(sample.current, PerPhase([Amps::whole(1), Amps::ZERO, Amps::ZERO]));
-        assert_eq!(sample.watts, Some(PerPhase([230, 0, 0])));
-        assert_eq!(sample.millivolts, Some(PerPhase([230_000, 0, 0])));
-    }
-
-    #[test]
-    fn a_missing_power_leaves_the_sample_without_watts() {
-        let mut holed = reading([1.0, 2.0, 3.0], [230.0, 460.0, 690.0]);
-        holed.watts[L3] = Err(Missing::NoNumber);
-        assert_eq!(holed.sample(Moment::START, PhaseSet::ALL).unwrap().watts, None);
-    }
-
-    #[test]
-    fn a_sleeping_inverter_generates_nothing_that_is_known() {
-        let decoded = Decoded { measure: Measure::Generated, words: vec![0x8000], value: Err(Missing::NotAvailable) };
-        assert!(Reading::of(&[decoded]).generation(Moment::START).is_err());
+        assert_eq!(holed.load(L2), Err(Missing::NotAvailable));
     }
 }

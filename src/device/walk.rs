@@ -201,8 +201,7 @@ fn list(numbers: &[u16]) -> String {
 mod tests {
     use super::*;
     use crate::device::{Library, Reading, decode};
-    use crate::time::Moment;
-    use crate::units::{Amps, PhaseSet};
+    use crate::units::Phase;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -259,8 +258,8 @@ mod tests {
         assert_eq!(placed.map.blocks[0].question, Question { function: Function::Holding, address: 40070, count: 23 });
         let blocks = [meter_203()[..23].to_vec(), vec![]];
         assert!(placed.still_there(&blocks));
-        let sample = Reading::of(&decode(&placed.map, &blocks)).sample(Moment::START, PhaseSet::ALL).unwrap();
-        assert_eq!(sample.current.0, [Amps::whole(10), Amps::milli(-11_991), Amps::whole(8)]);
+        let reading = Reading::of(&decode(&placed.map, &blocks));
+        assert_eq!(Phase::ALL.map(|phase| reading.load(phase).unwrap().round()), [10.0, -12.0, 8.0]);
         let moved = [vec![1, 66], vec![]];
         assert!(!placed.still_there(&moved) && !placed.still_there(&[]));
     }
@@ -291,8 +290,8 @@ mod tests {
         assert!(any.place(Role::Meter, &found).unwrap_err().contains("not for a meter of \"SolarEdge\""));
         let placed = its_own.place(Role::Meter, &found).unwrap();
         let blocks = [meter_203()[..23].to_vec(), vec![]];
-        let sample = Reading::of(&decode(&placed.map, &blocks)).sample(Moment::START, PhaseSet::ALL).unwrap();
-        assert_eq!(sample.current.0, [Amps::whole(-10), Amps::whole(12), Amps::milli(-7_991)]);
+        let reading = Reading::of(&decode(&placed.map, &blocks));
+        assert_eq!(Phase::ALL.map(|phase| reading.load(phase).unwrap().round()), [-10.0, 12.0, -8.0]);
         let other = walk(&image(40000, &chain(b"Kostal\0\0\0\0", &meter_203())), &[40000]);
         assert!(its_own.place(Role::Meter, &other).is_err());
     }

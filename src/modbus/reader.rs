@@ -1,6 +1,7 @@
 //! What does one unit on a bus have to say? Its blocks become a word for the inbox, or a fault that is told once.
 
 use super::fault::{Fault, place};
+use super::sample::{generation, sample};
 use crate::config::{Config, DeviceConfig, ModbusAddress};
 use crate::control::observation::Word;
 use crate::device::walk::Placed;
@@ -107,8 +108,8 @@ impl Reader {
         let reading = Reading::of(&decode(&placed.map, blocks));
         self.placed = Some(placed);
         match self.whom {
-            Whom::Meter(meter) => reading.sample(now, self.phases).map(|sample| Word::Sample(meter, sample)),
-            Whom::Inverter(index) => reading.generation(now).map(|generation| Word::Generation(index, generation)),
+            Whom::Meter(meter) => sample(&reading, now, self.phases).map(|sample| Word::Sample(meter, sample)),
+            Whom::Inverter(index) => generation(&reading, now).map(|generation| Word::Generation(index, generation)),
         }
         .map_err(Fault::Hole)
     }
