@@ -21,7 +21,6 @@ use tokio_modbus::server::Service;
 use tokio_modbus::{ExceptionCode, Request, Response, SlaveRequest};
 use tokio_serial::{SerialPort, SerialStream};
 
-const FAST: Duration = Duration::from_millis(100);
 /// What the hostile answers say: no sample may ever show it.
 const POISON: f32 = 99.0;
 
@@ -456,7 +455,7 @@ async fn honest(device: Device) -> (ModbusAddress, Arc<AtomicUsize>) {
 
 fn meter(id: &str, address: ModbusAddress, unit: u8) -> DeviceConfig {
     let device = "eastron-sdm630".into();
-    DeviceConfig { id: id.into(), name: id.into(), device, address, unit, interval: FAST }
+    DeviceConfig { id: id.into(), name: id.into(), device, address, unit, interval: Duration::from_millis(100) }
 }
 
 fn config(meters: Vec<DeviceConfig>, inverters: Vec<DeviceConfig>) -> Config {

@@ -226,3 +226,35 @@ impl AsyncWrite for Quiet {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn a_cancelled_question_leaves_no_line_behind() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = ModbusAddress::Tcp(listener.local_addr().unwrap().to_string());
+        tokio::spawn(async move {
+            for (late, word) in [(200, 1), (0, 2)] {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                tokio::spawn(async move {
+                    let mut question = [0; 12];
+                    while socket.read_exact(&mut question).await.is_ok() {
+                        sleep(Duration::from_millis(late)).await;
+                        let answer = [question[0], question[1], 0, 0, 0, 5, 1, 3, 2, 0, word];
+                        let _ = socket.write_all(&answer).await;
+                    }
+                });
+            }
+        });
+        let mut line = Line::new(address, Clock::start());
+        let question = Question { function: Function::Holding, address: 7, count: 1 };
+        let pace = Duration::from_secs(1);
+        assert!(timeout(Duration::from_millis(50), line.ask(1, question, pace)).await.is_err());
+        assert_eq!(line.ask(1, question, pace).await, Ok(vec![2]));
+        assert_eq!(line.ask(1, question, pace).await, Ok(vec![2]));
+    }
+}
