@@ -67,8 +67,8 @@ function showAge() {
     return;
   }
   pill.className = 'pill wait';
-  say(pill, news === 0 ? 'Connecting' : isOpen ? 'No news' : 'Reconnecting');
-  if (!isLive && news > 0) say(id('sentence'), `No news for ${span(age / 1000)}. What you see is how it was.`);
+  say(pill, !last ? 'Connecting' : isOpen ? 'No news' : 'Reconnecting');
+  if (!isLive && shown) say(id('sentence'), `No news since ${moment(last.at, Date.now())}. What you see is how it was.`);
 }
 
 // --- the picture ---
@@ -86,14 +86,14 @@ function build(status, key) {
   const phases = status.phases === 1 ? 1 : 3;
   const own = charts(phases);
   id('main-phases').replaceChildren();
-  const main = phaseRows(id('main-phases'), phases, own.place);
+  const main = phaseRows(id('main-phases'), phases, 'House', own.place);
   id('circuits').replaceChildren();
   const others = status.circuits.slice(1).map(() => {
     const name = make('h2');
     const about = make('p', 'soft');
     const rows = make('div', 'phases');
     id('circuits').append(make('section', 'card circuit', '', make('div', 'head', '', make('div', '', '', name, about)), rows));
-    return { name, about, rows: phaseRows(rows, phases) };
+    return { name, about, rows: phaseRows(rows, phases, 'Other') };
   });
   shown = { key, phases, charts: own, main, others, cars: carCards(id('cars'), status.evses, phases), alarms: '' };
   own.choose(Number(document.querySelector('input[name=span]:checked').value));

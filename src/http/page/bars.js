@@ -2,8 +2,8 @@
 
 import { amps, make, number, say, span, tell, wholeAmps } from './words.js';
 
-/** The phase rows of one circuit inside `place`; `extra` may put something beside each bar. */
-export function phaseRows(place, phases, extra = () => null) {
+/** The phase rows of one circuit inside `place`. `rest` names what is not ours; `extra` may put something beside each bar. */
+export function phaseRows(place, phases, rest, extra = () => null) {
   const rows = [];
   for (let i = 0; i < phases; i++) {
     const bar = make('div', 'bar');
@@ -16,7 +16,7 @@ export function phaseRows(place, phases, extra = () => null) {
     const left = make('p', 'left');
     const house = make('span', 'num');
     const cars = make('span', 'num');
-    const houseKey = make('span', 'key house', 'House ', house);
+    const houseKey = make('span', 'key house', `${rest} `, house);
     const split = make('p', 'split soft', '', houseKey, make('span', 'key cars', 'Cars ', cars));
     const now = make('div', 'now', '', make('div', 'line', '', make('h3', '', `L${i + 1}`), left), bar, split);
     const row = make('div', 'phase', '', now);
