@@ -41,7 +41,7 @@ const STREAM_LONGEST: Duration = Duration::from_secs(10 * 60);
 /// A connection whose peer does not even read the stream's end is cut.
 const CONNECTION_LONGEST: Duration = Duration::from_secs(11 * 60);
 /// The head of a request arrives within this, and an idle connection asks again within it.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
+const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// All of a request's head, and what we buffer for a slow reader: 8 kB is the least that hyper takes, browsers send 1.
 const HEAD_MOST: usize = 16 * 1024;
 /// Lines in a request's head: browsers send about 15.

@@ -1,5 +1,9 @@
 //! What is going on? One picture for page, MQTT, command line: no outlet has a second opinion.
 
+mod picture;
+
+pub use picture::picture;
+
 use crate::units::{Amps, PerPhase};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
