@@ -9,10 +9,12 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use tracing::{debug, error, info, info_span, trace};
 
+type Written = Arc<Mutex<Vec<Entry>>>;
+
 /// Writes to memory, one entry for each leave that it is given.
 struct Slow {
     leave: Option<Receiver<io::Result<()>>>,
-    written: Arc<Mutex<Vec<Entry>>>,
+    written: Written,
 }
 
 impl Sink for Slow {
@@ -37,7 +39,7 @@ fn logged(level: Option<&str>, act: impl FnOnce()) -> Vec<Entry> {
 }
 
 /// A queue whose writer stands still until it is given leave.
-fn standing_still() -> (Arc<Queue>, SyncSender<io::Result<()>>, Arc<Mutex<Vec<Entry>>>) {
+fn standing_still() -> (Arc<Queue>, SyncSender<io::Result<()>>, Written) {
     let (giver, leave) = sync_channel(ENTRIES_MOST);
     let written = Arc::new(Mutex::new(vec![]));
     let queue = Arc::new(Queue::default());
