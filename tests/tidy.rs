@@ -29,7 +29,8 @@ fn layers() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("clock", vec!["time"]),
         ("site", vec!["units", "time"]),
         ("policy", vec!["units", "time", "site"]),
-        ("device", vec!["units", "time"]),
+        // Its readings become the samples that control is told.
+        ("device", [&vocabulary[..], &["control"]].concat()),
         ("control", vocabulary.to_vec()),
         ("status", core()),
         ("inbox", core()),

@@ -70,7 +70,7 @@ class MqttCharger:
         current = self.current_a()
         state = {
             "online": True,
-            "plug": "charging" if current else "connected",
+            "plug": "charging" if current else "suspended_evse" if self.is_plugged else "available",
             "session": "abc" if self.is_plugged else None,
             "token": None,
             "current_a": [current if index < len(self.phases) else 0 for index in range(3)],

@@ -71,7 +71,7 @@ def test_every_frame_fits_the_schemas_and_the_limit_is_a_lease(gateway, meter, o
     assert charger.limit_a(received + LEASE_S + 3) == 6
     wait_for("headroom counts what it measures", lambda: running.evse("left")["is_measured"])
 
-    meter.house = [15.0, 3.0, 3.0]
+    meter.house = [14.5, 3.0, 3.0]
     wait_for("9 A are left on L1", lambda: charger.current_a() == 9)
     assert "ClearChargingProfile" not in [getattr(frame, "action", "") for frame in charger.heard], "no limit for a moment"
     charger.stop()
@@ -121,7 +121,7 @@ def test_without_headroom_the_charger_falls_back_by_itself(gateway, meter, over)
     charger = over(RustCharger(url, "PEER-1", SECRET))
     meter.cars.append(charger.on_site)
     wait_for("it charges at 16 A", lambda: charger.current_a() == 16 and charger.lines[-1]["limit_a"] == 16, within=60)
-    meter.house = [14.0, 3.0, 3.0]
+    meter.house = [13.5, 3.0, 3.0]
     wait_for("10 A are left on L1", lambda: charger.current_a() == 10)
     running.kill()
     # The lease is 20 s; the charger's own clock and schedule may take a few more.
