@@ -21,6 +21,8 @@ class Meter:
     def __init__(self, kind: str = "tcp", where: str | None = None):
         self.port = free_port()
         self.house = [3.0, 3.0, 3.0]
+        # More on L1 every other second: a house is never quiet.
+        self.ripple_a = 0.0
         # Each gives amperes on L1, L2, L3.
         self.cars = []
         self.generated_w = None
@@ -41,7 +43,9 @@ class Meter:
 
     def load(self) -> list[float]:
         cars = [car() for car in self.cars]
-        return [self.house[phase] + sum(car[phase] for car in cars) for phase in range(3)]
+        load = [self.house[phase] + sum(car[phase] for car in cars) for phase in range(3)]
+        load[0] += self.ripple_a * (int(time.monotonic()) % 2)
+        return load
 
     def freeze(self) -> None:
         os.kill(self.process.pid, signal.SIGSTOP)
