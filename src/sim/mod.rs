@@ -1,1 +1,85 @@
-//! (to come)
+//! How does a site behave that is not there? One plant model for the demo, the simulator and the scenario tests.
+//!
+//! Pure and told the time: the same script gives the same truth. [`Plant`] holds house, sun, cars, chargers and meters;
+//! [`Script`] says what happens; [`run`] lets control steer the plant in simulated time.
+
+mod car;
+mod charger;
+mod curve;
+mod file;
+mod meter;
+mod plant;
+mod scenario;
+mod script;
+
+pub use car::{Car, VOLTS};
+pub use charger::Ears;
+pub use file::Scenario;
+pub use meter::{VirtualMeter, Voice};
+pub use plant::{Plant, TICK};
+pub use scenario::{Frame, run};
+pub use script::{Action, Script};
+
+use crate::time::Moment;
+use std::collections::VecDeque;
+
+/// The next that has arrived by now, from a queue in the order of arrival.
+fn arrived<T>(under_way: &mut VecDeque<(Moment, T)>, now: Moment) -> Option<T> {
+    if under_way.front().is_some_and(|(at, _)| *at <= now) {
+        under_way.pop_front().map(|(_, thing)| thing)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::site::{Circuit, CircuitId, Evse, LapseClass, Meter, MeterId, Rotation, Site, Tuning, Wiring};
+    use crate::time::Duration;
+    use crate::units::{Amps, PerPhase, Phase};
+
+    /// A three-phase EVSE on the grid connection.
+    pub fn evse(id: &str) -> Evse {
+        Evse {
+            id: id.into(),
+            name: id.into(),
+            circuit: CircuitId(0),
+            rotation: Rotation::three([Phase::L1, Phase::L2, Phase::L3]),
+            least: Amps::whole(6),
+            most: Amps::whole(16),
+            fallback: Amps::whole(6),
+            step: Amps::whole(1),
+            lease: Duration::from_secs(120),
+            response: Duration::from_secs(6),
+            lapse: LapseClass::A,
+            metering: None,
+        }
+    }
+
+    /// 25 A, one meter a second.
+    pub fn site(evses: Vec<Evse>) -> Site {
+        Site {
+            id: "test".into(),
+            name: "Test".into(),
+            wiring: Wiring::Star,
+            house_worst: PerPhase::all(Amps::whole(13)),
+            circuits: vec![Circuit {
+                id: "main".into(),
+                name: "Main".into(),
+                parent: None,
+                limit: PerPhase::all(Amps::whole(25)),
+                margin: PerPhase::all(Amps::whole(1)),
+                meter: Some(MeterId(0)),
+                other_load: PerPhase::default(),
+            }],
+            evses,
+            meters: vec![Meter {
+                id: "grid".into(),
+                circuit: CircuitId(0),
+                interval: Duration::from_secs(1),
+                resolution: Amps::milli(100),
+            }],
+            tuning: Tuning::default(),
+        }
+    }
+}

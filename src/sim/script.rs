@@ -1,0 +1,71 @@
+//! What happens at the virtual site, and when?
+
+use super::car::Car;
+use super::charger::Ears;
+use super::meter::Voice;
+use crate::site::{CircuitId, EvseId, MeterId};
+use crate::time::{Duration, Moment};
+use crate::units::{Amps, PerPhase, PhaseSet};
+
+/// All that happens, and the plant's own constants.
+#[derive(Debug, Clone)]
+pub struct Script {
+    /// In the order of time.
+    pub actions: Vec<(Moment, Action)>,
+    /// Each second, each phase of the house takes up to so much more or less.
+    pub noise: Amps,
+    /// Chooses the noise.
+    pub seed: u64,
+    /// Phases that the inverter feeds.
+    pub sunny: PhaseSet,
+    /// The chargers' own step: they round down to it.
+    pub charger_step: Amps,
+    /// Sample taken to sample told.
+    pub meter_latency: Duration,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Script {
+            actions: Vec::new(),
+            noise: Amps::ZERO,
+            seed: 1,
+            sunny: PhaseSet::ALL,
+            charger_step: Amps::milli(100),
+            meter_latency: Duration::from_millis(100),
+        }
+    }
+}
+
+/// Something that happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// The load at this circuit besides cars changes by so much (negative: less), spread over a while.
+    Load {
+        /// Where it hangs.
+        circuit: CircuitId,
+        /// How much more, each phase.
+        amps: PerPhase<Amps>,
+        /// In which time.
+        over: Duration,
+    },
+    /// The inverter heads for so many watts.
+    Sun {
+        /// Where to.
+        watts: i32,
+        /// In which time.
+        over: Duration,
+    },
+    /// A car is plugged in; one that is there already leaves first.
+    Arrive(EvseId, Car),
+    /// The car is gone.
+    Leave(EvseId),
+    /// A charger takes orders so from now on.
+    Ears(EvseId, Ears),
+    /// A charger's connection to the gateway comes or goes.
+    Link(EvseId, bool),
+    /// A meter answers so from now on.
+    Voice(MeterId, Voice),
+    /// The gateway lives or is dead: then nobody steps and no charger is connected.
+    Gateway(bool),
+}
