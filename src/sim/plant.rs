@@ -5,11 +5,11 @@
 //! chargers report.
 
 use super::car::{Plugged, VOLTS};
-use super::charger::Charger;
+use super::charger::{Charger, Ears};
 use super::curve::Curve;
 use super::meter::VirtualMeter;
 use super::script::{Action, Script};
-use crate::control::observation::{Generation, Measured, Plug, Report, Session};
+use crate::control::observation::{Generation, Link, Measured, Plug, Report, Session};
 use crate::control::{Order, Word};
 use crate::site::{CircuitId, EvseId, MeterId, Site};
 use crate::time::{Duration, Moment};
@@ -45,6 +45,7 @@ struct Stand {
     charger: Charger,
     plugged: Option<Plugged>,
     session: Option<Session>,
+    is_stopped: bool,
     measured: Option<Measured>,
     measure_at: Moment,
     told: Report,
@@ -58,6 +59,7 @@ impl Plant {
             charger: Charger::new(evse, script.charger_step, Moment::START),
             plugged: None,
             session: None,
+            is_stopped: false,
             measured: None,
             // Chargers do not all measure in the same tick.
             measure_at: Moment::START + TICK * (1 + index as u32 % 9),
@@ -107,13 +109,18 @@ impl Plant {
             Action::Sun { watts, over } => self.sun.head_for(now, i64::from(*watts), *over),
             Action::Arrive(evse, car) => {
                 let stand = &mut self.stands[evse.0];
-                stand.session = None;
+                (stand.session, stand.is_stopped) = (None, false);
                 stand.plugged = Some(Plugged::new(car.clone(), now));
             }
             Action::Leave(evse) => {
                 let stand = &mut self.stands[evse.0];
-                stand.session = None;
+                (stand.session, stand.is_stopped) = (None, false);
                 stand.plugged = None;
+            }
+            Action::Stop(evse) => {
+                let stand = &mut self.stands[evse.0];
+                stand.session = None;
+                stand.is_stopped = true;
             }
             Action::Ears(evse, ears) => self.stands[evse.0].charger.ears = *ears,
             Action::Link(evse, is_up) => self.stands[evse.0].charger.set_link(*is_up, now),
@@ -165,6 +172,16 @@ impl Plant {
     /// What a charger offers: the limit that stands in it.
     pub fn offer(&self, evse: EvseId) -> Amps {
         self.stands[evse.0].charger.offer()
+    }
+
+    /// Is this charger connected to the gateway?
+    pub fn is_linked(&self, evse: EvseId) -> bool {
+        matches!(self.stands[evse.0].charger.link, Link::Up { .. })
+    }
+
+    /// How this charger takes orders.
+    pub fn ears(&self, evse: EvseId) -> Ears {
+        self.stands[evse.0].charger.ears
     }
 
     /// What the connector says.
@@ -240,7 +257,7 @@ impl Stand {
         if let Some(plugged) = &mut self.plugged {
             // Without a session the contactor stays open.
             plugged.live(now, TICK, if self.session.is_some() { offer } else { Amps::ZERO });
-            if self.session.is_none() && now >= plugged.since + SESSION_AFTER {
+            if self.session.is_none() && !self.is_stopped && now >= plugged.since + SESSION_AFTER {
                 *sessions += 1;
                 let token = plugged.car.token.clone();
                 self.session = Some(Session { id: *sessions, token, since: now, energy_wh: Some(0) });
@@ -263,6 +280,7 @@ impl Stand {
         let Some(plugged) = &self.plugged else { return Plug::Available };
         let is_drawing = plugged.draw().most().is_positive();
         match (&self.session, self.charger.offer() == Amps::ZERO, is_drawing) {
+            (None, _, _) if self.is_stopped => Plug::Finishing,
             (None, _, _) => Plug::Preparing,
             (Some(_), true, _) => Plug::SuspendedEvse,
             (Some(_), false, true) => Plug::Charging,
@@ -272,7 +290,6 @@ impl Stand {
 
     /// The whole report, if something has changed and can be told.
     fn report(&mut self) -> Option<Report> {
-        use crate::control::observation::Link;
         let charger = &self.charger;
         let report = match charger.link {
             Link::Up { .. } => Report {
@@ -303,7 +320,7 @@ fn scramble(mut key: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::observation::{Link, Observation};
+    use crate::control::observation::Observation;
     use crate::sim::car::Car;
     use crate::sim::meter::Voice;
     use crate::sim::tests::{evse, site};

@@ -60,6 +60,8 @@ pub enum Action {
     Arrive(EvseId, Car),
     /// The car is gone.
     Leave(EvseId),
+    /// The session ends, the car stays: nothing flows until it is plugged in anew.
+    Stop(EvseId),
     /// A charger takes orders so from now on.
     Ears(EvseId, Ears),
     /// A charger's connection to the gateway comes or goes.
