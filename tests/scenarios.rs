@@ -100,6 +100,11 @@ fn a_turned_phase_rotation_frees_the_phase_that_is_full() {
 }
 
 #[test]
+fn one_pause_makes_room_and_does_not_draw_the_other_car_after_it() {
+    check("one-pause");
+}
+
+#[test]
 fn every_scenario_has_its_test() {
     let here = std::fs::read_to_string(folder().with_extension("rs")).unwrap();
     for entry in std::fs::read_dir(folder()).unwrap() {
@@ -119,10 +124,12 @@ fn check(name: &str) {
     let text = std::fs::read_to_string(folder().join(name).with_extension("toml")).unwrap();
     let scenario = Scenario::parse(&text).unwrap_or_else(|fault| panic!("{name}.toml: {fault}"));
     let mut faults = Vec::new();
+    let mut trace = Trace::wanted();
     let mut expectations: Vec<Expect> =
         scenario.expect.iter().map(|table| Expect::read(table.clone(), &scenario.site)).collect();
     assert!(!expectations.is_empty(), "{name}.toml expects nothing");
     run(&scenario.site, &scenario.policy, &scenario.script, scenario.span, |frame| {
+        trace.see(frame);
         faults.extend(never(frame, &scenario.site));
         expectations.iter_mut().for_each(|expectation| expectation.see(frame, &scenario.site));
     });
@@ -144,4 +151,29 @@ fn never(frame: &Frame<'_>, site: &Site) -> Option<String> {
             format!("at {at} s: {} is told {} ({})", evse.id, setpoint.amps, setpoint.because.code())
         })
         .or_else(|| wrong_order.map(|order| format!("at {at} s: {order:?} falls back above the fallback")))
+}
+
+/// Prints what changes, where the environment says `TRACE=1` (and the test is run with `--nocapture`).
+struct Trace {
+    is_wanted: bool,
+    last: String,
+}
+
+impl Trace {
+    fn wanted() -> Self {
+        Trace { is_wanted: std::env::var_os("TRACE").is_some(), last: String::new() }
+    }
+
+    fn see(&mut self, frame: &Frame<'_>) {
+        if !self.is_wanted {
+            return;
+        }
+        let told = frame.decision.setpoints.iter().map(|told| format!("{} {}", told.amps, told.because.code()));
+        let told = told.collect::<Vec<_>>().join(", ");
+        if told != self.last {
+            let load = frame.plant.load(Site::ROOT).0.map(|amps| amps.to_string()).join(", ");
+            println!("{:8.1} s  load {load}  told {told}", frame.plant.now().as_millis() as f64 / 1000.0);
+            self.last = told;
+        }
+    }
 }

@@ -22,8 +22,8 @@ pub struct Frame<'a> {
 /// and the last decision's deadline is kept. While the gateway is dead nobody steps; it comes back knowing nothing.
 pub fn run(site: &Site, policy: &Policy, script: &Script, span: Duration, mut see: impl FnMut(&Frame<'_>)) {
     let mut plant = Plant::new(site, script);
-    let mut gateway = Gateway::new(site);
     let mut now = Moment::START;
+    let mut gateway = Gateway::new(site, now);
     while now < Moment::START + span {
         now = now + TICK;
         let words = plant.advance(now);
@@ -41,7 +41,7 @@ pub fn run(site: &Site, policy: &Policy, script: &Script, span: Duration, mut se
                 orders.clone_from(&gateway.decision.orders);
                 orders.iter().for_each(|order| plant.obey(order));
             }
-            (false, true) => gateway = Gateway::new(site),
+            (false, true) => gateway = Gateway::new(site, now),
             (true, _) | (false, false) => {}
         }
         see(&Frame { plant: &plant, decision: &gateway.decision, orders: &orders });
@@ -56,9 +56,9 @@ struct Gateway {
 }
 
 impl Gateway {
-    fn new(site: &Site) -> Self {
+    fn new(site: &Site, now: Moment) -> Self {
         Gateway {
-            state: State::new(site),
+            state: State::new(site, now),
             observation: Observation::nothing(site, 1),
             decision: Decision::default(),
             is_stepping: false,

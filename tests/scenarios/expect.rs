@@ -161,6 +161,10 @@ impl Expect {
         if is_off(draw, raw.draw_at_least_a, raw.draw_at_most_a) {
             return Some(format!("it takes {draw}"));
         }
+        let is_about_setpoint = raw.setpoint_a.or(raw.at_most_a).or(raw.at_least_a).is_some() || raw.reason.is_some();
+        if !is_about_setpoint {
+            return None;
+        }
         let Some(setpoint) = frame.decision.setpoints.get(evse.0) else { return Some("there is no setpoint".into()) };
         let wrong = is_off(setpoint.amps, raw.at_least_a, raw.at_most_a)
             || is_off(setpoint.amps, raw.setpoint_a, raw.setpoint_a)
