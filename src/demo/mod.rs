@@ -6,6 +6,10 @@ pub mod inverter;
 pub mod meter;
 mod modbus;
 pub mod mqtt_charger;
+pub mod ocpp_charger;
+mod ocpp_keys;
+mod ocpp_profile;
+mod ocpp_talk;
 pub mod peer;
 
 #[cfg(test)]
