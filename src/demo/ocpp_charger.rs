@@ -109,3 +109,62 @@ async fn converse(plant: &SharedPlant, evse: EvseId, socket: Socket, talk: &mut 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::tests::{shared, site_of};
+    use crate::sim::Action;
+    use serde_json::{Value, json};
+    use tokio::net::TcpListener;
+    use tokio_tungstenite::accept_hdr_async;
+    use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+
+    /// Takes the next connection; its path and login.
+    #[expect(clippy::result_large_err, reason = "the signature is the library's")]
+    async fn take(listener: &TcpListener) -> (WebSocketStream<TcpStream>, String) {
+        let mut seen = String::new();
+        let callback = |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
+            let login = request.headers()[header::AUTHORIZATION].to_str().unwrap();
+            seen = format!("{} {login}", request.uri().path());
+            response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("ocpp1.6"));
+            Ok(response)
+        };
+        let (stream, _) = listener.accept().await.unwrap();
+        let socket = accept_hdr_async(stream, callback).await.unwrap();
+        (socket, seen)
+    }
+
+    /// The next call, answered with `payload`.
+    async fn next(socket: &mut WebSocketStream<TcpStream>, payload: Value) -> (String, Value) {
+        let message = tokio::time::timeout(Duration::from_secs(10), socket.next()).await.expect("it says nothing");
+        let call: Value = serde_json::from_str(message.unwrap().unwrap().to_text().unwrap()).unwrap();
+        socket.send(Message::text(json!([3, call[1], payload]).to_string())).await.unwrap();
+        (call[2].as_str().unwrap().to_owned(), call[3].clone())
+    }
+
+    #[tokio::test]
+    async fn it_logs_in_boots_and_comes_back_after_a_loss() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let plant = shared(&site_of(&["left"]));
+        let dial = Dial {
+            url: format!("ws://{}/ocpp", listener.local_addr().unwrap()),
+            identity: "HOME-1".into(),
+            password: Some("secret".into()),
+            meter_every: Duration::from_secs(2),
+        };
+        let charger = start(&plant, EvseId(0), dial);
+        let (mut socket, seen) = take(&listener).await;
+        assert_eq!(seen, "/ocpp/HOME-1 Basic SE9NRS0xOnNlY3JldA==");
+        assert_eq!(next(&mut socket, json!({"status": "Accepted", "interval": 60})).await.0, "BootNotification");
+        let (action, status) = next(&mut socket, json!({})).await;
+        assert_eq!((action.as_str(), &status["status"]), ("StatusNotification", &json!("Available")));
+
+        plant.with(|plant| plant.act(&Action::Link(EvseId(0), false)));
+        assert!(!matches!(socket.next().await, Some(Ok(Message::Text(_)))), "it is gone");
+        plant.with(|plant| plant.act(&Action::Link(EvseId(0), true)));
+        let (mut socket, _) = take(&listener).await;
+        assert_eq!(next(&mut socket, json!({"status": "Accepted"})).await.0, "BootNotification");
+        charger.stop().await;
+    }
+}

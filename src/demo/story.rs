@@ -1,0 +1,132 @@
+//! What happens at the demo's site? One story that ends as it began, so that it can be told again and again.
+
+use super::peer::{SharedPlant, Task};
+use super::site::{GUEST, KARI, LEFT, PER, RIGHT, YARD};
+use crate::sim::{Action, Car, Voice};
+use crate::site::{EvseId, MeterId, Site};
+use crate::time::{Duration, Moment};
+use crate::units::{Amps, PerPhase};
+use tokio::sync::watch;
+
+/// How long the story is told to be in [`scenes`].
+pub const LENGTH: Duration = Duration::from_secs(120);
+
+/// One turn of the story.
+#[derive(Debug, Clone)]
+pub struct Scene {
+    /// When, from the beginning.
+    pub at: Duration,
+    /// What people are told.
+    pub words: &'static str,
+    /// What happens.
+    pub actions: Vec<Action>,
+}
+
+/// What is there before the story begins: a house that takes a little, and sun.
+pub fn beginning() -> Vec<Action> {
+    vec![load([3, 4, 3]), sun(4_600, 0)]
+}
+
+/// The story.
+pub fn scenes() -> Vec<Scene> {
+    let scene = |at, words, actions| Scene { at: Duration::from_secs(at), words, actions };
+    vec![
+        scene(0, "A sunny morning: 4.6 kW from the roof, and the house takes little.", vec![]),
+        scene(4, "A guest plugs in on the right.", vec![arrive(RIGHT, 3, GUEST)]),
+        scene(14, "Per parks in the yard. His car takes one phase, L2.", vec![arrive(YARD, 1, PER)]),
+        scene(32, "The oven goes on: 9 A more on L2. The guest makes room at once.", vec![load([0, 9, 0])]),
+        scene(44, "A cloud: the roof falls from 4.6 to 0.5 kW, and there is less for the cars.", vec![sun(500, 6)]),
+        scene(56, "Kari comes home and plugs in on the left. Per and the guest yield.", vec![arrive(LEFT, 3, KARI)]),
+        scene(68, "The oven is off. What it took goes to Kari first: she owns the place.", vec![load([0, -9, 0])]),
+        scene(78, "The sun is back. Kari has all that she can take, so Per gets more too.", vec![sun(4_600, 6)]),
+        scene(
+            88,
+            "The grid meter falls silent. After five seconds nobody knows what the house takes: all cars to 6 A.",
+            vec![Action::Voice(MeterId(0), Voice::Silent)],
+        ),
+        scene(
+            101,
+            "The meter answers again. Five good samples, and the cars rise.",
+            vec![Action::Voice(MeterId(0), Voice::Clear)],
+        ),
+        scene(
+            114,
+            "Everybody leaves. The story begins anew.",
+            vec![Action::Leave(LEFT), Action::Leave(RIGHT), Action::Leave(YARD)],
+        ),
+    ]
+}
+
+/// Tells the story again and again, each time in `period`, with its line of the moment in `told`.
+pub fn tell(plant: &SharedPlant, period: Duration, told: watch::Sender<Line>) -> Task {
+    let plant = plant.clone();
+    Task::spawn(async move {
+        plant.with(|plant| beginning().iter().for_each(|action| plant.act(action)));
+        let mut begins = plant.clock().now();
+        loop {
+            for scene in scenes() {
+                let at = begins + scene.at.mul_f64(period.as_secs_f64() / LENGTH.as_secs_f64());
+                wait_until(&plant, at).await;
+                plant.with(|plant| scene.actions.iter().for_each(|action| plant.act(action)));
+                told.send_replace(Line { since: at, words: scene.words });
+            }
+            begins = begins + period;
+            wait_until(&plant, begins).await;
+        }
+    })
+}
+
+/// The story's line of the moment.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Line {
+    /// Since when.
+    pub since: Moment,
+    /// What people are told.
+    pub words: &'static str,
+}
+
+async fn wait_until(plant: &SharedPlant, at: Moment) {
+    tokio::time::sleep(at.since(plant.clock().now())).await;
+}
+
+fn load(amps: [i32; 3]) -> Action {
+    Action::Load { circuit: Site::ROOT, amps: PerPhase(amps.map(Amps::whole)), over: Duration::ZERO }
+}
+
+fn sun(watts: i32, over: u64) -> Action {
+    Action::Sun { watts, over: Duration::from_secs(over) }
+}
+
+fn arrive(evse: EvseId, phases: usize, card: &str) -> Action {
+    let (lag, start) = (Duration::from_secs(1), Duration::from_secs(3));
+    Action::Arrive(evse, Car { phases, lag, start, token: Some(card.to_owned()), ..Car::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::site;
+    use crate::sim::{Plant, Script};
+
+    #[test]
+    fn the_story_ends_as_it_began() {
+        let mut plant = Plant::new(&site::truth().unwrap(), &Script::default());
+        beginning().iter().for_each(|action| plant.act(action));
+        plant.advance(Moment::from_millis(1_000));
+        let before = (plant.load(Site::ROOT), plant.sun());
+        for scene in scenes() {
+            plant.advance(Moment::from_millis(1_000) + scene.at);
+            scene.actions.iter().for_each(|action| plant.act(action));
+        }
+        plant.advance(Moment::from_millis(1_000) + LENGTH);
+        assert_eq!((plant.load(Site::ROOT), plant.sun()), before);
+        assert_eq!(plant.meter(MeterId(0)).voice, Voice::Clear);
+    }
+
+    #[test]
+    fn scenes_come_in_order_and_leave_time_to_be_seen() {
+        let scenes = scenes();
+        assert!(scenes.windows(2).all(|pair| pair[1].at >= pair[0].at + Duration::from_secs(4)));
+        assert!(scenes.last().unwrap().at + Duration::from_secs(4) < LENGTH);
+    }
+}
