@@ -5,7 +5,7 @@
 
 use crate::site::EvseId;
 use crate::time::Duration;
-use crate::units::Amps;
+use crate::units::{Amps, PerPhase};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 
@@ -26,6 +26,8 @@ pub struct Policy {
     pub unknown: Option<usize>,
     /// Share of the site's main limit that may be used, in percent; 100 or less.
     pub main_limit_percent: u8,
+    /// The most that may be imported, each phase; `None`: only the share above holds. See [`Policy::main_limit`].
+    pub import_max: Option<PerPhase<Amps>>,
     /// May names of people be shown?
     pub publish_alias: bool,
 }
@@ -88,6 +90,8 @@ pub struct Token {
     pub principal: usize,
     /// Blocked tokens are refused.
     pub is_accepted: bool,
+    /// Until when; `None`: as long as its principal.
+    pub valid_until: Option<DateTime<Utc>>,
 }
 
 /// What holds at one EVSE.
@@ -146,15 +150,26 @@ impl Policy {
         }
     }
 
+    /// What the grid connection with this fuse may carry: the share of it that is allowed, and no more than may be
+    /// imported. Never above `fuse`, whatever the policy says.
+    pub fn main_limit(&self, fuse: PerPhase<Amps>) -> PerPhase<Amps> {
+        let percent = i64::from(self.main_limit_percent.min(100));
+        PerPhase::from_fn(|phase| {
+            let share = fuse[phase].scaled(percent, 100);
+            self.import_max.map_or(share, |most| most[phase].min(share))
+        })
+    }
+
     /// What `token` (or, without one, whoever plugs in) is entitled to at `evse`. `wall` is `None` while the time of
     /// day is not known; dates wait until it is.
     pub fn entitlement(&self, evse: EvseId, token: Option<&str>, wall: Option<DateTime<Utc>>) -> Entitlement {
         let Some(rule) = self.evses.get(evse.0) else { return self.refused(Verdict::Unknown) };
         let known = token.and_then(|text| self.tokens.get(&normalise(text)));
         if let Some(token) = known {
-            return match token.is_accepted {
-                true => self.of_principal(token.principal, evse, rule, wall),
-                false => self.refused(Verdict::Blocked),
+            return match (token.is_accepted, is_over(token.valid_until, wall)) {
+                (false, _) => self.refused(Verdict::Blocked),
+                (true, true) => self.refused(Verdict::Expired),
+                (true, false) => self.of_principal(token.principal, evse, rule, wall),
             };
         }
         if let (None, Some(principal)) = (token, rule.plug_and_charge) {
@@ -170,21 +185,19 @@ impl Policy {
         let Some(principal) = self.principals.get(index) else { return self.refused(Verdict::Unknown) };
         let Some(class) = self.classes.get(principal.class) else { return self.refused(Verdict::Unknown) };
         let is_here = principal.evses.as_ref().is_none_or(|evses| evses.contains(&evse));
-        let is_over = matches!((principal.valid_until, wall), (Some(until), Some(now)) if now >= until);
-        let verdict = match (is_here, is_over, class.new_sessions) {
-            (false, _, _) => Verdict::NotAtThisLocation,
-            (true, true, _) => Verdict::Expired,
-            (true, false, false) => Verdict::Blocked,
-            (true, false, true) => Verdict::Accepted,
-        };
         let alias = principal.alias.clone().filter(|_| self.publish_alias);
-        Entitlement { verdict, ..self.of_class(class, alias, rule) }
+        let entitlement = self.of_class(class, alias, rule);
+        match (is_here, is_over(principal.valid_until, wall)) {
+            (false, _) => Entitlement { verdict: Verdict::NotAtThisLocation, ..entitlement },
+            (true, true) => Entitlement { verdict: Verdict::Expired, ..entitlement },
+            (true, false) => entitlement,
+        }
     }
 
     fn of_class(&self, class: &Class, alias: Option<String>, rule: &EvseRule) -> Entitlement {
         let ceiling = [class.ceiling, rule.ceiling].into_iter().flatten().min();
         Entitlement {
-            verdict: Verdict::Accepted,
+            verdict: if class.new_sessions { Verdict::Accepted } else { Verdict::Blocked },
             class: class.id.clone(),
             alias,
             priority: class.priority,
@@ -198,7 +211,129 @@ impl Policy {
     }
 }
 
+fn is_over(until: Option<DateTime<Utc>>, wall: Option<DateTime<Utc>>) -> bool {
+    matches!((until, wall), (Some(until), Some(now)) if now >= until)
+}
+
 /// Upper case without separators, so that `04:a2-b3` and `04A2B3` are one card. OCPP 1.6 compares idTags without case.
 pub fn normalise(token: &str) -> String {
     token.chars().filter(|c| !matches!(c, ':' | '-' | ' ' | '.')).map(|c| c.to_ascii_uppercase()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+
+    const LEFT: EvseId = EvseId(0);
+    const RIGHT: EvseId = EvseId(1);
+
+    #[test]
+    fn without_any_rule_everybody_charges_alike() {
+        let policy = Policy::open(2);
+        for token in [None, Some("04A2")] {
+            let entitlement = policy.entitlement(RIGHT, token, None);
+            assert_eq!((entitlement.verdict, entitlement.priority, entitlement.weight), (Verdict::Accepted, 0, 1));
+        }
+        assert_eq!(policy.entitlement(EvseId(2), None, None).verdict, Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_card_is_one_card_however_its_reader_writes_it() {
+        assert_eq!(normalise("04:a2-b3 c4.d5"), "04A2B3C4D5");
+        assert_eq!(policy().entitlement(LEFT, Some("04:a2"), None).verdict, Verdict::Accepted);
+    }
+
+    #[test]
+    fn a_blocked_card_is_refused_even_where_anybody_may_charge() {
+        let mut policy = policy();
+        policy.evses[0].open = Some(0);
+        assert_eq!(policy.entitlement(LEFT, Some("04B3"), None).verdict, Verdict::Blocked);
+        assert_eq!(policy.entitlement(LEFT, Some("stranger"), None).verdict, Verdict::Accepted);
+    }
+
+    #[test]
+    fn a_stranger_is_refused_where_only_known_ones_may_charge() {
+        assert_eq!(policy().entitlement(LEFT, Some("stranger"), None).verdict, Verdict::Unknown);
+        assert_eq!(policy().entitlement(LEFT, None, None).verdict, Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_card_is_refused_where_its_holder_may_not_charge() {
+        assert_eq!(policy().entitlement(RIGHT, Some("04A2"), None).verdict, Verdict::NotAtThisLocation);
+    }
+
+    #[test]
+    fn whoever_plugs_in_without_a_card_is_the_one_that_the_evse_names() {
+        let mut policy = policy();
+        policy.evses[0].plug_and_charge = Some(0);
+        assert_eq!(policy.entitlement(LEFT, None, None).alias.as_deref(), Some("Kari"));
+        policy.publish_alias = false;
+        assert_eq!(policy.entitlement(LEFT, None, None).alias, None);
+    }
+
+    #[test]
+    fn dates_wait_until_the_time_is_known() {
+        let over = DateTime::UNIX_EPOCH;
+        let mut policy = policy();
+        policy.principals[0].valid_until = Some(over);
+        assert_eq!(policy.entitlement(LEFT, Some("04A2"), None).verdict, Verdict::Accepted);
+        assert_eq!(policy.entitlement(LEFT, Some("04A2"), Some(over)).verdict, Verdict::Expired);
+        policy.principals[0].valid_until = None;
+        policy.tokens.get_mut("04A2").unwrap().valid_until = Some(over);
+        assert_eq!(policy.entitlement(LEFT, Some("04A2"), Some(over)).verdict, Verdict::Expired);
+        let before = over - TimeDelta::seconds(1);
+        assert_eq!(policy.entitlement(LEFT, Some("04A2"), Some(before)).verdict, Verdict::Accepted);
+    }
+
+    #[test]
+    fn a_class_without_new_sessions_begins_none_anywhere() {
+        let mut policy = policy();
+        policy.classes[0].new_sessions = false;
+        policy.evses[1].open = Some(0);
+        assert_eq!(policy.entitlement(LEFT, Some("04A2"), None).verdict, Verdict::Blocked);
+        assert_eq!(policy.entitlement(RIGHT, None, None).verdict, Verdict::Blocked);
+    }
+
+    #[test]
+    fn the_lower_ceiling_holds() {
+        let mut policy = policy();
+        policy.classes[0].ceiling = Some(Amps::whole(16));
+        policy.evses[0].ceiling = Some(Amps::whole(10));
+        assert_eq!(policy.entitlement(LEFT, Some("04A2"), None).ceiling, Some(Amps::whole(10)));
+    }
+
+    #[test]
+    fn no_policy_raises_a_fuse() {
+        let fuse = PerPhase([Amps::whole(25), Amps::whole(25), Amps::whole(20)]);
+        let raising =
+            Policy { main_limit_percent: 255, import_max: Some(PerPhase::all(Amps::whole(63))), ..Policy::open(0) };
+        assert_eq!(raising.main_limit(fuse), fuse);
+        let lowering = Policy {
+            main_limit_percent: 80,
+            import_max: Some(PerPhase([Amps::whole(10), Amps::whole(63), Amps::whole(63)])),
+            ..Policy::open(0)
+        };
+        assert_eq!(lowering.main_limit(fuse), PerPhase([Amps::whole(10), Amps::whole(20), Amps::whole(16)]));
+    }
+
+    /// Kari's card works at the left one only; a second card is blocked; nobody else may charge.
+    fn policy() -> Policy {
+        let card = Token { principal: 0, is_accepted: true, valid_until: None };
+        Policy {
+            principals: vec![Principal {
+                id: "usr_a".into(),
+                alias: Some("Kari".into()),
+                class: 0,
+                evses: Some(vec![LEFT]),
+                valid_until: None,
+            }],
+            tokens: [("04A2", card.clone()), ("04B3", Token { is_accepted: false, ..card })]
+                .map(|(uid, token)| (uid.to_owned(), token))
+                .into(),
+            evses: vec![EvseRule { open: None, plug_and_charge: None, ceiling: None }; 2],
+            unknown: None,
+            ..Policy::open(2)
+        }
+    }
 }

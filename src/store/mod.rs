@@ -1,1 +1,10 @@
-//! (to come)
+//! What survives a power cut? Small files that are either whole or not there: see [`Folder`].
+//!
+//! Everything kept is small (a policy, counters) and rarely written, so a whole file is replaced each time; [`slot`] says
+//! how a file proves that it is whole.
+
+mod folder;
+mod slot;
+
+pub use folder::Folder;
+pub use slot::MOST_BYTES;
