@@ -1,0 +1,136 @@
+//! What does a document mean at this site? References become indices, limits become the lower of two.
+//!
+//! A document can never raise anything: every limit is the minimum of its own and the installer's.
+
+use super::document::Document;
+use super::entries;
+use super::fault::{Code, Faults, Warnings, shown};
+use crate::config::ChargerConfig;
+use crate::policy::{Class, EvseRule, Origin, Policy, Principal, Token};
+use crate::site::{EvseId, Site};
+use crate::units::PerPhase;
+
+/// What a document is compiled against.
+#[derive(Debug, Clone)]
+pub struct Ground {
+    /// The EVSEs and their ids.
+    pub site: Site,
+    /// How each EVSE is reached, by [`EvseId`]: a document may name one by its OCPP identity.
+    pub chargers: Vec<ChargerConfig>,
+    /// What holds without the cloud, and what no document can loosen: limits and ceilings.
+    pub local: Policy,
+}
+
+/// Compiles a document; its own warnings are not repeated.
+///
+/// # Errors
+/// Two of its EVSEs are one of ours, or one of its is two of ours.
+pub fn compile(document: &Document, ground: &Ground) -> Result<(Policy, Warnings), Faults> {
+    let mut warnings = Warnings::default();
+    let ours = places(document, ground, &mut warnings)?;
+    let here = |evses: &Vec<usize>| evses.iter().filter_map(|index| *ours.get(*index)?).collect();
+    let policy = Policy {
+        origin: Origin::Cloud {
+            epoch: document.epoch,
+            version: document.version,
+            issued_at: document.issued_at,
+            expires_at: document.expires_at,
+            grace: document.grace,
+        },
+        classes: document.classes.iter().map(class).collect(),
+        principals: document
+            .principals
+            .iter()
+            .map(|entry| Principal {
+                id: entry.id.clone(),
+                alias: entry.alias.clone(),
+                class: entry.class,
+                evses: entry.evses.as_ref().map(here),
+                valid_until: entry.valid_until,
+            })
+            .collect(),
+        tokens: document.tokens.iter().map(|entry| (entry.uid.clone(), token(entry))).collect(),
+        evses: ground.site.evse_ids().map(|id| rule(id, document, &ours, &ground.local)).collect(),
+        unknown: document.unknown,
+        main_limit_percent: percent(document, &ground.local, &mut warnings),
+        import_max: match (document.import_max, ground.local.import_max) {
+            (Some(theirs), Some(ours)) => Some(PerPhase::from_fn(|phase| theirs[phase].min(ours[phase]))),
+            (one, other) => one.or(other),
+        },
+        publish_alias: document.publish_alias && ground.local.publish_alias,
+    };
+    Ok((policy, warnings))
+}
+
+/// Which of our EVSEs each of the document's is; `None` for those of other gateways.
+fn places(document: &Document, ground: &Ground, warnings: &mut Warnings) -> Result<Vec<Option<EvseId>>, Faults> {
+    let mut faults = Faults::default();
+    let mut places = Vec::with_capacity(document.evses.len());
+    for evse in &document.evses {
+        let by_id = ground.site.evse_ids().find(|id| ground.site.evse(*id).id == evse.id);
+        let place = match (by_id, by_ocpp(evse, ground)) {
+            (Some(one), Some(other)) if one != other => {
+                let other = &ground.site.evse(other).id;
+                let text = format!("its id is one EVSE here, its ocpp_id and connector are another (\"{other}\")");
+                faults.add(Code::Ambiguous, &evse.pointer, text);
+                None
+            }
+            (one, other) => one.or(other),
+        };
+        if place.is_some() && places.contains(&place) {
+            faults.add(Code::Ambiguous, &evse.pointer, "another entry is the same EVSE here");
+        }
+        if place.is_none() {
+            warnings.place(&evse.pointer, &format!("\"{}\" is no EVSE of this gateway, ignored", shown(&evse.id)));
+        }
+        places.push(place);
+    }
+    if faults.is_empty() { Ok(places) } else { Err(faults) }
+}
+
+fn by_ocpp(evse: &entries::Evse, ground: &Ground) -> Option<EvseId> {
+    let (theirs, number) = evse.ocpp.as_ref()?;
+    let is_it = |charger: &ChargerConfig| match charger {
+        ChargerConfig::Ocpp { identity, connector, .. } => identity == theirs && connector == number,
+        ChargerConfig::Mqtt { .. } => false,
+    };
+    ground.chargers.iter().position(is_it).map(EvseId).filter(|id| id.0 < ground.site.evses.len())
+}
+
+fn class(class: &entries::Class) -> Class {
+    Class {
+        id: class.id.clone(),
+        priority: class.priority,
+        weight: class.weight,
+        ceiling: class.ceiling,
+        new_sessions: class.new_sessions,
+    }
+}
+
+fn token(token: &entries::Token) -> Token {
+    Token { principal: token.principal, is_accepted: token.is_accepted, valid_until: token.valid_until }
+}
+
+fn rule(id: EvseId, document: &Document, ours: &[Option<EvseId>], local: &Policy) -> EvseRule {
+    let evse = ours.iter().position(|place| *place == Some(id)).and_then(|index| document.evses.get(index));
+    let installed = local.evses.get(id.0).and_then(|rule| rule.ceiling);
+    EvseRule {
+        open: evse.map_or(document.open, |evse| evse.open),
+        plug_and_charge: evse.and_then(|evse| evse.plug_and_charge),
+        ceiling: [evse.and_then(|evse| evse.ceiling), installed].into_iter().flatten().min(),
+    }
+}
+
+fn percent(document: &Document, local: &Policy, warnings: &mut Warnings) -> u8 {
+    let most = local.main_limit_percent.min(100);
+    let Some(wanted) = document.main_fuse_percent else { return most };
+    if wanted > i64::from(most) {
+        let text = format!("{wanted} % is above what the configuration file allows: {most} % holds");
+        warnings.place("/limits/main_fuse_pct", &text);
+    }
+    u8::try_from(wanted).map_or(most, |wanted| wanted.min(most))
+}
+
+#[cfg(test)]
+#[path = "compile_tests.rs"]
+mod tests;

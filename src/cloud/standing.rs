@@ -1,0 +1,264 @@
+//! Which policy stands? The last good document; none, or one that is too old: the configuration's own policy.
+//!
+//! Told what arrived and when, it answers what holds. Versions only go up: the highest one seen is remembered, on disk
+//! too, so that nobody can bring back an older policy, not even over a restart.
+
+use super::age::{self, Age, Times};
+use super::compile::{Ground, compile};
+use super::document::{Addressee, Document, parse};
+use super::fault::{Code, Faults, Warnings};
+use super::kept::{Header, Kept};
+use crate::policy::Policy;
+use crate::status::PolicyStatus;
+use crate::time::{Duration, Moment};
+use chrono::{DateTime, Utc};
+use std::sync::Arc;
+
+/// An entity tag is sent back with each question; longer ones are forgotten.
+const MOST_ETAG: usize = 256;
+
+/// The policy that stands, and what it takes to judge the next one.
+#[derive(Debug)]
+pub struct Standing {
+    addressee: Addressee,
+    ground: Ground,
+    local: Arc<Policy>,
+    /// How often to ask where no document says.
+    usual_refresh: Duration,
+    /// The highest version that was ever taken, whether or not it can be used now.
+    seen: Option<Kept>,
+    held: Option<Held>,
+    refused: Option<Faults>,
+}
+
+/// A document in use.
+#[derive(Debug)]
+struct Held {
+    policy: Arc<Policy>,
+    version: u64,
+    times: Times,
+}
+
+/// What became of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is the one that stands.
+    Confirmed,
+    /// It stands from now on; these bytes are to be kept on disk.
+    Taken {
+        /// As for [`Kept::decode`].
+        keep: Vec<u8>,
+        /// What is ignored in it.
+        warnings: Warnings,
+    },
+    /// The last good one stands on.
+    Refused(Faults),
+}
+
+/// What others may know of the policy in force.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CloudState {
+    /// Its age.
+    pub age: Age,
+    /// The document's version; `None` while the local policy holds.
+    pub version: Option<u64>,
+    /// When this process last heard that it holds.
+    pub confirmed: Option<Moment>,
+    /// Wall time before which the clock is wrong for certain.
+    pub floor: Option<DateTime<Utc>>,
+    /// Why the last document was refused, if it was.
+    pub refused: Option<String>,
+    /// Why the cloud cannot be asked, if it cannot.
+    pub trouble: Option<String>,
+}
+
+impl CloudState {
+    /// As people see it.
+    pub fn status(&self, now: Moment, wall: DateTime<Utc>) -> PolicyStatus {
+        // After a restart only the wall time of the copy on disk is known.
+        let since_floor = || {
+            let wall = self.wall(wall)?;
+            Some((wall - self.floor?).num_seconds().max(0).unsigned_abs())
+        };
+        let age = self.confirmed.map(|confirmed| now.since(confirmed).as_secs()).or_else(since_floor);
+        PolicyStatus {
+            source: if self.version.is_some() { "cloud" } else { "local" }.into(),
+            state: self.age.word().into(),
+            version: self.version,
+            age_s: age.filter(|_| self.version.is_some()),
+            refused: self.refused.clone(),
+        }
+    }
+
+    /// The wall time, if it is to be trusted; dates in policies wait until then.
+    pub fn wall(&self, wall: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        age::trusted(wall, self.floor.unwrap_or_default())
+    }
+}
+
+/// What holds at one moment.
+#[derive(Debug)]
+pub struct View {
+    /// The policy in force.
+    pub policy: Arc<Policy>,
+    /// What others may know of it.
+    pub state: CloudState,
+    /// How long this stays so if nothing is heard; `None`: for good, as far as is known.
+    pub next: Option<Duration>,
+}
+
+impl Standing {
+    /// Begins with what was kept on disk, if that is for us and still without faults on this site; else with the local
+    /// policy. The text says why something that was kept is not used.
+    pub fn new(
+        addressee: Addressee,
+        ground: Ground,
+        usual_refresh: Duration,
+        kept: Option<&[u8]>,
+    ) -> (Standing, Option<String>) {
+        let local = Arc::new(ground.local.clone());
+        let mut standing = Standing { addressee, ground, local, usual_refresh, seen: None, held: None, refused: None };
+        let trouble = kept.and_then(|bytes| standing.restore(bytes).err());
+        (standing, trouble)
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let kept = Kept::decode(bytes).ok_or("is nothing that this version can read")?;
+        let document = parse(&kept.document, &self.addressee);
+        if let Err(faults) = &document
+            && (faults.has(Code::OtherGateway) || faults.has(Code::OtherLocation))
+        {
+            // Its versions say nothing about ours.
+            return Err(faults.to_string());
+        }
+        let floor = kept.header.confirmed_at;
+        self.seen = Some(kept);
+        let document = document.map_err(|faults| faults.to_string())?;
+        let (policy, _) = compile(&document, &self.ground).map_err(|faults| faults.to_string())?;
+        self.hold(&document, policy, floor, None);
+        Ok(())
+    }
+
+    /// Judges a document that arrived. All or nothing: after a refusal everything is as it was.
+    pub fn offer(&mut self, bytes: &[u8], etag: Option<String>, now: Moment, wall: DateTime<Utc>) -> Outcome {
+        match self.judge(bytes, wall) {
+            Ok(None) => {
+                self.confirm(now);
+                if let Some(seen) = &mut self.seen {
+                    seen.header.etag = fit(etag);
+                }
+                Outcome::Confirmed
+            }
+            Ok(Some((document, policy, mut warnings))) => {
+                // Versions go up, so this is the latest word on what time it is: an earlier record may have been wrong.
+                let confirmed_at = age::trusted(wall, document.issued_at).unwrap_or(document.issued_at);
+                let header = Header { epoch: document.epoch, version: document.version, etag: fit(etag), confirmed_at };
+                let kept = Kept { header, document: bytes.to_vec() };
+                let keep = kept.encode();
+                self.seen = Some(kept);
+                self.hold(&document, policy, document.issued_at, Some(now));
+                self.refused = None;
+                warnings.join(document.warnings);
+                Outcome::Taken { keep, warnings }
+            }
+            Err(faults) => {
+                self.refused = Some(faults.clone());
+                Outcome::Refused(faults)
+            }
+        }
+    }
+
+    /// `None`: it is the one that stands.
+    #[expect(clippy::type_complexity, reason = "private, and taken apart at its one call")]
+    fn judge(&self, bytes: &[u8], wall: DateTime<Utc>) -> Result<Option<(Document, Policy, Warnings)>, Faults> {
+        let document = parse(bytes, &self.addressee)?;
+        if let Some(seen) = &self.seen {
+            let (theirs, ours) = ((document.epoch, document.version), (seen.header.epoch, seen.header.version));
+            if theirs < ours {
+                let (place, what) = if theirs.0 < ours.0 { ("/epoch", "epoch") } else { ("/version", "version") };
+                let (number, before) = if theirs.0 < ours.0 { (theirs.0, ours.0) } else { (theirs.1, ours.1) };
+                let text = format!("{what} {number} after {before} was seen: an older policy does not come back");
+                return Err(Faults::one(Code::Rollback, place, text));
+            }
+            if theirs == ours && seen.document != bytes {
+                let text = format!("version {} was seen with other content: count up with every change", ours.1);
+                return Err(Faults::one(Code::Equivocation, "/version", text));
+            }
+            if theirs == ours && self.held.is_some() {
+                return Ok(None);
+            }
+        }
+        if let Some(wall) = age::trusted(wall, document.issued_at) {
+            if wall >= document.expires_at {
+                let text = format!("was over at {}, it is {}", document.expires_at, wall.format("%F %T UTC"));
+                return Err(Faults::one(Code::Expired, "/expires_at", text));
+            }
+            if let Some(start) = document.not_before.filter(|start| *start > wall + age::SKEW) {
+                let text = format!("begins at {start}, it is {}", wall.format("%F %T UTC"));
+                return Err(Faults::one(Code::NotYetValid, "/not_before", text));
+            }
+        }
+        let (policy, warnings) = compile(&document, &self.ground)?;
+        Ok(Some((document, policy, warnings)))
+    }
+
+    /// Something that arrived is no document at all, such as a body without end.
+    pub fn refuse(&mut self, faults: Faults) {
+        self.refused = Some(faults);
+    }
+
+    /// The cloud says that the document that stands is still the newest.
+    pub fn confirm(&mut self, now: Moment) {
+        self.refused = None;
+        if let Some(held) = &mut self.held {
+            held.times.confirmed = Some(now);
+        }
+    }
+
+    /// The entity tag of the document that stands.
+    pub fn etag(&self) -> Option<&str> {
+        self.held.as_ref().and(self.seen.as_ref())?.header.etag.as_deref()
+    }
+
+    /// How often to ask.
+    pub fn refresh(&self) -> Duration {
+        self.held.as_ref().map_or(self.usual_refresh, |held| held.times.refresh)
+    }
+
+    /// What holds now.
+    pub fn look(&self, now: Moment, wall: DateTime<Utc>) -> View {
+        let refused = self.refused.as_ref().map(Faults::to_string);
+        let floor = self.held.as_ref().map(|held| held.times.floor);
+        let none = CloudState { floor, refused, ..CloudState::default() };
+        let Some(held) = &self.held else { return View { policy: self.local.clone(), state: none, next: None } };
+        match held.times.age(now, wall) {
+            (Age::Default, next) => View { policy: self.local.clone(), state: none, next },
+            (age, next) => {
+                let state = CloudState { age, version: Some(held.version), confirmed: held.times.confirmed, ..none };
+                View { policy: held.policy.clone(), state, next }
+            }
+        }
+    }
+
+    fn hold(&mut self, document: &Document, policy: Policy, floor: DateTime<Utc>, confirmed: Option<Moment>) {
+        self.held = Some(Held {
+            policy: Arc::new(policy),
+            version: document.version,
+            times: Times {
+                floor,
+                expires_at: document.expires_at,
+                grace: document.grace,
+                refresh: document.refresh.unwrap_or(self.usual_refresh),
+                confirmed,
+            },
+        });
+    }
+}
+
+fn fit(etag: Option<String>) -> Option<String> {
+    etag.filter(|etag| etag.len() <= MOST_ETAG)
+}
+
+#[cfg(test)]
+#[path = "standing_tests.rs"]
+mod tests;
