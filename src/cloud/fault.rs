@@ -125,6 +125,7 @@ impl Faults {
     }
 
     /// The first ones, in the order of the checks.
+    #[cfg(test)]
     pub fn listed(&self) -> &[Fault] {
         &self.listed
     }

@@ -10,6 +10,8 @@ mod document;
 mod entries;
 mod fault;
 mod fields;
+#[cfg(test)]
+mod fixture;
 mod json;
 mod kept;
 mod pace;
