@@ -109,7 +109,9 @@ pub fn parse(bytes: &[u8], addressee: &Addressee) -> Result<Document, Faults> {
     }
     let tree = json::parse(bytes).map_err(|why| Faults::one(Code::Syntax, "", why))?;
     let mut found = Findings::default();
-    json::duplicates(&tree, "", &mut |pointer| found.faults.add(Code::DuplicateKey, pointer, "stands twice"));
+    for pointer in json::duplicates(&tree) {
+        found.faults.add(Code::DuplicateKey, pointer, "stands twice");
+    }
     let top = Fields::of(&tree, String::new(), &mut found);
     let document = top.and_then(|top| read(top, addressee, &mut found));
     match document {

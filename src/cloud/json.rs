@@ -127,24 +127,21 @@ impl<'de> Visitor<'de> for Tree<'_> {
     }
 }
 
-/// Calls `found` with the pointer of each key that stands twice in its object.
-pub(super) fn duplicates(node: &Node, pointer: &str, found: &mut impl FnMut(String)) {
+/// The pointers to all keys that stand twice in their object.
+pub(super) fn duplicates(node: &Node) -> Vec<String> {
+    let under = |name: &str, node: &Node| -> Vec<String> {
+        duplicates(node).into_iter().map(|pointer| format!("{}{pointer}", below("", name))).collect()
+    };
     match node {
-        Node::Null | Node::Bool(_) | Node::Whole(_) | Node::Real(_) | Node::Text(_) => {}
+        Node::Null | Node::Bool(_) | Node::Whole(_) | Node::Real(_) | Node::Text(_) => vec![],
         Node::List(items) => {
-            for (index, item) in items.iter().enumerate() {
-                duplicates(item, &format!("{pointer}/{index}"), found);
-            }
+            items.iter().enumerate().flat_map(|(index, item)| under(&index.to_string(), item)).collect()
         }
         Node::Object(fields) => {
             let mut names = BTreeSet::new();
-            for (name, value) in fields {
-                let place = below(pointer, name);
-                duplicates(value, &place, found);
-                if !names.insert(name) {
-                    found(place);
-                }
-            }
+            let twice = fields.iter().filter(|(name, _)| !names.insert(name)).map(|(name, _)| below("", name));
+            let twice: Vec<String> = twice.collect();
+            fields.iter().flat_map(|(name, value)| under(name, value)).chain(twice).collect()
         }
     }
 }
@@ -162,9 +159,7 @@ mod tests {
     #[test]
     fn a_key_that_stands_twice_is_found_at_any_depth() {
         let tree = parse(br#"{"a": [{"b": 1}, {"c": {"d": 1, "d/": 2, "d": 1}}], "a": 0}"#).unwrap();
-        let mut found = Vec::new();
-        duplicates(&tree, "", &mut |pointer| found.push(pointer));
-        assert_eq!(found, ["/a/1/c/d", "/a"]);
+        assert_eq!(duplicates(&tree), ["/a/1/c/d", "/a"]);
     }
 
     #[test]

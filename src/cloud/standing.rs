@@ -169,7 +169,6 @@ impl Standing {
     }
 
     /// `None`: it is the one that stands.
-    #[expect(clippy::type_complexity, reason = "private, and taken apart at its one call")]
     fn judge(&self, bytes: &[u8], wall: DateTime<Utc>) -> Result<Option<(Document, Policy, Warnings)>, Faults> {
         let document = parse(bytes, &self.addressee)?;
         if let Some(seen) = &self.seen {

@@ -99,6 +99,9 @@ pub fn spawn(setup: Setup) -> Cloud {
         );
     }
     let view = standing.look(clock.now(), clock.wall());
+    if let Some(version) = view.state.version {
+        tracing::info!(version, "policy: the copy on disk holds until the cloud answers");
+    }
     let (policy_sender, policy) = watch::channel(view.policy);
     let (state_sender, state) = watch::channel(view.state);
     let told = Told { policy: policy_sender, state: state_sender, trouble: None };
@@ -331,7 +334,9 @@ impl Told {
         let version = state.version.or(self.state.borrow().version);
         match (before, state.age) {
             (before, now) if before == now => {}
-            (_, Age::Fresh) => tracing::info!(version, "policy: confirmed by the cloud"),
+            (Age::Stale, Age::Fresh) => tracing::info!(version, "policy: confirmed by the cloud"),
+            // Told already: a new document holds.
+            (_, Age::Fresh) => {}
             (_, Age::Stale) => {
                 tracing::warn!(version, "policy: not confirmed lately, or the clock is wrong; it stands")
             }
