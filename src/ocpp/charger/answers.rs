@@ -1,0 +1,220 @@
+//! What is a charger answered? Each call of its own at once, and always so that it does not have to ask again.
+//!
+//! A CALLERROR to StartTransaction, StopTransaction or MeterValues makes a charger repeat it and holds up all that
+//! queues behind (OCPP 1.6 ed. 2, 3.7): these are answered with a result whatever they contain.
+
+use super::{BOOT_SPAN, BOOTS, Charger, ORDERS_FIRST, Output};
+use crate::control::observation::Plug;
+use crate::ocpp::book::Book;
+use crate::ocpp::frame::{self, Code};
+use crate::ocpp::inbound::{Inbound, Start};
+use crate::ocpp::{Now, meter};
+use crate::policy::{Policy, Verdict};
+use crate::time::Duration;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde_json::{Value, json};
+
+/// Meter values older than this come from the charger's queue and say nothing about now.
+const OLD: TimeDelta = TimeDelta::seconds(60);
+
+/// A charger's clock that is moved by more than this has moved its leases too: they are sent anew.
+const CLOCK_STEP: TimeDelta = TimeDelta::seconds(1);
+
+impl Charger {
+    pub(super) fn answer(
+        &mut self,
+        id: &str,
+        action: &str,
+        payload: &Value,
+        now: Now,
+        policy: &Policy,
+        book: &mut Book,
+    ) {
+        let Some(inbound) = Inbound::read(action, payload) else {
+            tracing::debug!(charger = self.identity(), ?action, "unknown action");
+            return self.send(frame::error(id, Code::NotImplemented, "this action is not known"));
+        };
+        let answer = match inbound {
+            Inbound::Boot { vendor, model, firmware } => {
+                tracing::info!(charger = self.identity(), vendor, model, firmware, "booted");
+                self.booted(now)
+            }
+            Inbound::Heartbeat => json!({"currentTime": self.tell_time(now)}),
+            Inbound::Status { connector, plug, fault } => self.status(connector, plug, fault, book),
+            Inbound::Authorize { token } => {
+                let verdicts = self
+                    .connectors
+                    .iter()
+                    .map(|c| policy.entitlement(c.seat.evse, token.as_deref(), now.date()).verdict);
+                id_tag_info(verdicts.min_by_key(|verdict| refusal(*verdict)).unwrap_or(Verdict::Unknown))
+            }
+            Inbound::Start(start) => self.started(start, now, policy, book),
+            Inbound::Stop { transaction, token } => {
+                self.stopped(transaction, book);
+                token.map_or(json!({}), |_| id_tag_info(Verdict::Accepted))
+            }
+            Inbound::Meter { connector, transaction } => self.metered(connector, transaction, payload, now, book),
+            Inbound::DataTransfer => json!({"status": "UnknownVendorId"}),
+            Inbound::SignCertificate => json!({"status": "Rejected"}),
+            Inbound::Notice => json!({}),
+        };
+        self.send(frame::result(id, &answer));
+    }
+
+    fn booted(&mut self, now: Now) -> Value {
+        self.pending = None;
+        self.boots.retain(|at| now.at.since(*at) < BOOT_SPAN);
+        self.boots.push_back(now.at);
+        let connectors = self.connectors.len();
+        if self.boots.len() > BOOTS {
+            self.boots.pop_front();
+            tracing::warn!(charger = self.identity(), "boots again and again; it is not configured any more");
+            self.setup.least(connectors);
+        } else {
+            self.setup.all(connectors, self.settings.meter_interval, self.settings.heartbeat);
+        }
+        if let Some(online) = &mut self.online {
+            online.orders_from = now.at;
+            let head_start = if self.setup.must_read_first() { Duration::ZERO } else { ORDERS_FIRST };
+            online.setup_from = now.at + head_start;
+        }
+        self.told = None;
+        self.connectors.iter_mut().for_each(|connector| connector.start_over());
+        json!({
+            "status": "Accepted",
+            "currentTime": self.tell_time(now),
+            "interval": self.settings.heartbeat.as_secs().max(1),
+        })
+    }
+
+    /// Chargers set their clock by this.
+    fn tell_time(&mut self, now: Now) -> String {
+        let step = now.wall.signed_duration_since(self.clock(now)).abs();
+        if step > CLOCK_STEP {
+            tracing::info!(charger = self.identity(), seconds = step.num_seconds(), "its clock is moved; sent anew");
+            self.connectors.iter_mut().for_each(|connector| connector.start_over());
+        }
+        self.told = Some((now.at, now.wall));
+        now.wall.to_rfc3339_opts(SecondsFormat::Secs, true)
+    }
+
+    fn status(&mut self, connector: Option<i64>, plug: Plug, fault: Option<String>, book: &mut Book) -> Value {
+        if let Some(fault) = fault {
+            tracing::warn!(charger = self.identity(), connector, ?fault, "the charger reports a fault");
+        }
+        if let Some(at) = self.seat(connector) {
+            self.connectors[at].has_status = true;
+            self.connectors[at].report.plug = plug;
+            // Without a car nothing runs, though its end may have been lost.
+            if plug == Plug::Available {
+                self.end(at, book);
+            }
+        }
+        json!({})
+    }
+
+    fn started(&mut self, start: Start, now: Now, policy: &Policy, book: &mut Book) -> Value {
+        let Some(at) = self.seat(start.connector.filter(|number| *number > 0)) else {
+            tracing::warn!(
+                charger = self.identity(),
+                connector = start.connector,
+                "a transaction on a connector that is not in the configuration is refused: add a [[charger]] for it"
+            );
+            self.outputs.push_back(Output::SaveBook);
+            return with_id(book.fresh_id(), Verdict::Unknown);
+        };
+        let seat = &self.connectors[at].seat;
+        let verdict = policy.entitlement(seat.evse, start.token.as_deref(), now.date()).verdict;
+        let before = book.at(&seat.id).map(|open| open.id);
+        let id = book.start(&seat.id, start.token.clone(), start.at.unwrap_or(now.wall), start.meter_wh);
+        if before != Some(id) {
+            tracing::info!(charger = self.identity(), connector = seat.connector, id, ?verdict, "transaction begun");
+            self.outputs.push_back(Output::SaveBook);
+        }
+        // A refused one is reported too: control gives it nothing, and says why.
+        self.connectors[at].begin(id, start.token, start.meter_wh, now.at);
+        with_id(id, verdict)
+    }
+
+    fn stopped(&mut self, transaction: Option<i64>, book: &mut Book) {
+        let at = transaction.and_then(|id| self.connectors.iter().position(|c| c.session_id() == Some(id)));
+        match at {
+            Some(at) => self.end(at, book),
+            None => tracing::info!(charger = self.identity(), id = transaction, "the end of an unknown transaction"),
+        }
+    }
+
+    fn end(&mut self, at: usize, book: &mut Book) {
+        let connector = &mut self.connectors[at];
+        if let Some(id) = connector.session_id() {
+            connector.end();
+            book.close(&connector.seat.id);
+            let number = connector.seat.connector;
+            tracing::info!(charger = self.identity(), connector = number, id, "transaction over");
+            self.outputs.push_back(Output::SaveBook);
+        }
+    }
+
+    fn metered(
+        &mut self,
+        connector: Option<i64>,
+        transaction: Option<i64>,
+        payload: &Value,
+        now: Now,
+        book: &mut Book,
+    ) -> Value {
+        let Some(at) = self.seat(connector) else { return json!({}) };
+        let clock = self.clock(now);
+        // Before the charger has been told the time, or while we do not know it, ages mean nothing.
+        let is_comparable = self.told.is_some() || now.date().is_some();
+        let is_old = |at: DateTime<Utc>| is_comparable && clock.signed_duration_since(at) > OLD;
+        let connector = &mut self.connectors[at];
+        let meter = meter::read(payload, connector.seat.wired, is_old);
+        if let Some(id) = transaction.filter(|id| meter.is_fresh && connector.is_foreign(*id))
+            && book.open.iter().all(|open| open.id != id)
+        {
+            book.adopt(&connector.seat.id, id, now.wall);
+            connector.begin(id, None, None, now.at);
+            self.outputs.push_back(Output::SaveBook);
+            tracing::info!(charger = self.settings.identity, id, "a transaction that was not begun with us goes on");
+        }
+        self.connectors[at].metered(&meter, now.at);
+        json!({})
+    }
+
+    /// The connector of this number; where there is one only, it need not be named.
+    fn seat(&self, connector: Option<i64>) -> Option<usize> {
+        match connector {
+            Some(number) => self.connectors.iter().position(|c| i64::from(c.seat.connector) == number),
+            None => (self.connectors.len() == 1).then_some(0),
+        }
+    }
+}
+
+fn with_id(id: i64, verdict: Verdict) -> Value {
+    let mut answer = id_tag_info(verdict);
+    answer["transactionId"] = json!(id);
+    answer
+}
+
+/// `AuthorizationStatus` (OCPP 1.6 ed. 2, 7.2). It has no word for "not here": the token is known, so it is blocked.
+fn id_tag_info(verdict: Verdict) -> Value {
+    let status = match verdict {
+        Verdict::Accepted => "Accepted",
+        Verdict::Blocked | Verdict::NotAtThisLocation => "Blocked",
+        Verdict::Expired => "Expired",
+        Verdict::Unknown => "Invalid",
+    };
+    json!({"idTagInfo": {"status": status}})
+}
+
+/// Authorize names no connector: the best answer of all is given, and StartTransaction decides.
+fn refusal(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Accepted => 0,
+        Verdict::Expired => 1,
+        Verdict::Blocked => 2,
+        Verdict::NotAtThisLocation => 3,
+        Verdict::Unknown => 4,
+    }
+}

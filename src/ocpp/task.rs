@@ -1,0 +1,504 @@
+//! How do frames, orders and time reach each charger's machine? One task a charger: it owns the machine and the one
+//! socket that counts. The only async file of this edge.
+//!
+//! A newcomer ends the conversation with the old socket wherever that stands, and nothing that is still on its way
+//! there is heard any more. Chargers share nothing but the book, which is locked for the length of one frame: a slow one
+//! delays nobody.
+
+use super::Now;
+use super::book::{Book, SaveBook};
+use super::charger::{Charger, Output, Settings};
+use super::connector::Seat;
+use super::door::{self, Door, Entry};
+use crate::clock::Clock;
+use crate::config::{ChargerConfig, Config, OcppConfig, Secret};
+use crate::control::Order;
+use crate::control::observation::Word;
+use crate::inbox::{Inbox, Outbox, PolicyWatch};
+use crate::time::{Duration, Moment};
+use axum::Router;
+use axum::extract::connect_info::Connected;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::serve::{IncomingStream, Listener};
+use futures_util::future::{pending, select_all};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Sleep, sleep, timeout};
+
+/// The largest message: nearly all are below 2 kB; a long queue of meter values in one message stays below this.
+const FRAME_MOST: usize = 64 * 1024;
+
+/// A socket's read buffer (the library's own choice is 128 KiB): most messages fit.
+const READ_BUFFER: usize = 4 * 1024;
+
+/// A write that takes longer is to a peer that reads nothing; its connection is given up.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Whoever dials in gets so long for the handshake: a charger takes milliseconds.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections beside those of the configured chargers: strangers, and newcomers before the old socket is gone.
+const SPARE_CONNECTIONS: usize = 32;
+
+/// After an error of `accept` (out of files, mostly) so long until the next try.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+/// A book that could not be saved is tried again so often: a full disk does not empty in seconds.
+const SAVE_RETRY: Duration = Duration::from_secs(60);
+
+/// Strangers are logged no more often than this.
+const STRANGER_EVERY: Duration = Duration::from_secs(60);
+
+/// The subprotocol of OCPP 1.6J.
+const PROTOCOL: &str = "ocpp1.6";
+
+/// Listens for the chargers of `config`; port 0 is allowed. Reports go to `inbox`, orders come from `outbox`. The book
+/// is the last one that `save` has kept, or an empty one. Aborting the handle closes the listener and every socket.
+///
+/// # Errors
+/// Where there is no `[ocpp]` in the configuration, or the address cannot be listened on.
+pub async fn serve(
+    config: &Config,
+    clock: Clock,
+    inbox: Inbox,
+    outbox: &Outbox,
+    policy: PolicyWatch,
+    book: Book,
+    save: SaveBook,
+) -> io::Result<(SocketAddr, JoinHandle<()>)> {
+    let Some(ocpp) = &config.ocpp else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "OCPP: no [ocpp] in the configuration"));
+    };
+    let listener = TcpListener::bind(ocpp.listen)
+        .await
+        .map_err(|error| io::Error::new(error.kind(), format!("OCPP: cannot listen on {}: {error}", ocpp.listen)))?;
+    let address = listener.local_addr()?;
+
+    let now = Now { at: clock.now(), wall: clock.wall() };
+    let evses: Vec<&str> = config.site.evses.iter().map(|evse| evse.id.as_str()).collect();
+    let ledger = Arc::new(Ledger { book: Mutex::new(book.resume(&evses, now.date())), changed: Notify::new() });
+    let mut tasks = JoinSet::new();
+    let mut entrances = BTreeMap::new();
+    for (settings, password) in chargers(config, ocpp) {
+        let door = Arc::new(Mutex::new(Door::new(&settings.identity, password)));
+        // One newcomer may wait while its task lets go of the old socket.
+        let (sockets, newcomers) = mpsc::channel(1);
+        entrances.insert(settings.identity.clone(), Entrance { door: door.clone(), sockets });
+        let lane = Lane {
+            orders: settings.seats.iter().filter_map(|seat| outbox.orders_for(seat.evse)).collect(),
+            charger: Charger::new(settings, &ledger.lock(), now),
+            door,
+            clock,
+            inbox: inbox.clone(),
+            policy: policy.clone(),
+            ledger: ledger.clone(),
+        };
+        tasks.spawn(lane.run(newcomers));
+    }
+    let gate = Gate { listener, places: Arc::new(Semaphore::new(2 * entrances.len() + SPARE_CONNECTIONS)) };
+    tasks.spawn(keep(ledger, save));
+    let hall = Arc::new(Hall { entrances, clock, stranger: Mutex::new(None) });
+    let app = Router::new().fallback(dial).with_state(hall).into_make_service_with_connect_info::<Arrival>();
+    tracing::info!(%address, "OCPP listens");
+    let server = tokio::spawn(async move {
+        let _lanes = tasks;
+        if let Err(error) = axum::serve(gate, app).await {
+            tracing::error!(%error, "OCPP server ended; cars fall back by themselves");
+        }
+    });
+    Ok((address, server))
+}
+
+/// The chargers by identity; the EVSEs with the same one are connectors of the same charger.
+fn chargers(config: &Config, ocpp: &OcppConfig) -> Vec<(Settings, Option<Secret>)> {
+    let mut chargers: BTreeMap<&str, (Settings, Option<Secret>)> = BTreeMap::new();
+    for (evse, charger) in config.site.evse_ids().zip(&config.chargers) {
+        let ChargerConfig::Ocpp { identity, connector, password } = charger else { continue };
+        let (settings, secret) = chargers.entry(identity).or_insert_with(|| {
+            let settings = Settings {
+                identity: identity.clone(),
+                heartbeat: ocpp.heartbeat,
+                meter_interval: ocpp.meter_interval,
+                seats: Vec::new(),
+            };
+            (settings, None)
+        });
+        let site = config.site.evse(evse);
+        settings.seats.push(Seat {
+            evse,
+            id: site.id.clone(),
+            connector: *connector,
+            wired: site.rotation.wired(),
+            fallback: site.fallback,
+        });
+        *secret = secret.take().or_else(|| password.clone());
+    }
+    chargers.into_values().collect()
+}
+
+/// The book, for all chargers.
+struct Ledger {
+    book: Mutex<Book>,
+    changed: Notify,
+}
+
+impl Ledger {
+    fn lock(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Saves the book whenever it has changed; several changes that wait together are one write.
+async fn keep(ledger: Arc<Ledger>, save: SaveBook) {
+    let mut is_failing = false;
+    loop {
+        let (book, save) = (ledger.lock().clone(), save.clone());
+        let saved = tokio::task::spawn_blocking(move || save(&book)).await.unwrap_or_else(|e| Err(io::Error::other(e)));
+        match &saved {
+            Ok(()) if is_failing => tracing::info!("the open transactions are saved again"),
+            Ok(()) => {}
+            Err(error) if !is_failing => tracing::warn!(
+                %error,
+                "the open transactions could not be saved; charging goes on, and is tried again; after a restart now \
+                 they would be taken over without their tokens: free some space in the state directory"
+            ),
+            Err(error) => tracing::debug!(%error, "the open transactions could not be saved"),
+        }
+        is_failing = saved.is_err();
+        match is_failing {
+            true => _ = timeout(SAVE_RETRY, ledger.changed.notified()).await,
+            false => ledger.changed.notified().await,
+        }
+    }
+}
+
+/// One charger: its machine, and all that the machine is told of.
+struct Lane {
+    charger: Charger,
+    door: Arc<Mutex<Door>>,
+    orders: Vec<watch::Receiver<Option<Order>>>,
+    clock: Clock,
+    inbox: Inbox,
+    policy: PolicyWatch,
+    ledger: Arc<Ledger>,
+}
+
+impl Lane {
+    async fn run(mut self, mut newcomers: mpsc::Receiver<WebSocket>) {
+        self.settle();
+        let mut next = None;
+        loop {
+            let mut socket = match next.take() {
+                Some(socket) => socket,
+                None => match newcomers.recv().await {
+                    Some(socket) => socket,
+                    None => return,
+                },
+            };
+            let now = self.now();
+            open(&self.door).heard(now.at);
+            // What was ordered before is out of date: the new epoch asks for new orders.
+            self.orders.iter_mut().for_each(watch::Receiver::mark_unchanged);
+            self.charger.connected(now);
+            tracing::info!(charger = self.charger.identity(), "connected");
+            next = tokio::select! {
+                biased;
+                newcomer = newcomers.recv() => newcomer,
+                () = self.converse(&mut socket) => None,
+            };
+            drop(socket);
+            self.charger.disconnected(self.now());
+            self.settle();
+            if next.is_none() {
+                open(&self.door).left();
+                tracing::info!(charger = self.charger.identity(), "disconnected");
+            }
+        }
+    }
+
+    /// Until the socket is of no more use. May be dropped at any point.
+    async fn converse(&mut self, socket: &mut WebSocket) {
+        loop {
+            if !self.perform(socket).await {
+                return;
+            }
+            let wait = self.charger.deadline().map_or(Duration::MAX, |deadline| deadline.since(self.clock.now()));
+            tokio::select! {
+                biased;
+                order = newest(&mut self.orders) => self.charger.order(order, self.now()),
+                () = sleep(wait) => self.charger.timer(self.now()),
+                message = socket.recv() => match message {
+                    Some(Ok(message)) => self.hear(&message),
+                    Some(Err(error)) => {
+                        tracing::info!(charger = self.charger.identity(), %error, "connection broken");
+                        return;
+                    }
+                    None => return,
+                },
+            }
+        }
+    }
+
+    fn hear(&mut self, message: &Message) {
+        let now = self.now();
+        open(&self.door).heard(now.at);
+        match message {
+            Message::Text(text) => {
+                let policy = self.policy.borrow().clone();
+                self.charger.frame(text, now, &policy, &mut self.ledger.lock());
+            }
+            // The library answers pings and closes by itself.
+            Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Close(_) => self.charger.heard(now),
+        }
+    }
+
+    /// Does what the machine wants done. False when the socket is of no more use.
+    async fn perform(&mut self, socket: &mut WebSocket) -> bool {
+        while let Some(output) = self.charger.next_output() {
+            let message = match output {
+                Output::Send(text) => Message::Text(text.into()),
+                Output::Ping => Message::Ping(Default::default()),
+                Output::Close => return false,
+                Output::Report(..) | Output::SaveBook => {
+                    self.note(output);
+                    continue;
+                }
+            };
+            if !matches!(timeout(WRITE_TIMEOUT, socket.send(message)).await, Ok(Ok(()))) {
+                tracing::info!(charger = self.charger.identity(), "cannot be written to; connection closed");
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Does what can be done without a socket.
+    fn settle(&mut self) {
+        while let Some(output) = self.charger.next_output() {
+            self.note(output);
+        }
+    }
+
+    fn note(&self, output: Output) {
+        match output {
+            Output::Report(evse, report) => self.inbox.put(Word::Report(evse, report)),
+            Output::SaveBook => self.ledger.changed.notify_one(),
+            Output::Send(_) | Output::Ping | Output::Close => {}
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { at: self.clock.now(), wall: self.clock.wall() }
+    }
+}
+
+/// The next order for any of these EVSEs.
+async fn newest(orders: &mut [watch::Receiver<Option<Order>>]) -> Order {
+    loop {
+        let changes = orders.iter_mut().map(|slot| {
+            Box::pin(async move {
+                match slot.changed().await {
+                    Ok(()) => *slot.borrow_and_update(),
+                    // The step has gone: there will be no more orders.
+                    Err(_) => pending().await,
+                }
+            })
+        });
+        let changes: Vec<_> = changes.collect();
+        if changes.is_empty() {
+            return pending().await;
+        }
+        if let (Some(order), _, _) = select_all(changes).await {
+            return order;
+        }
+    }
+}
+
+/// All ways in.
+struct Hall {
+    entrances: BTreeMap<String, Entrance>,
+    clock: Clock,
+    stranger: Mutex<Option<Moment>>,
+}
+
+struct Entrance {
+    door: Arc<Mutex<Door>>,
+    sockets: mpsc::Sender<WebSocket>,
+}
+
+fn open(door: &Mutex<Door>) -> MutexGuard<'_, Door> {
+    door.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Somebody dials in.
+async fn dial(
+    State(hall): State<Arc<Hall>>,
+    ConnectInfo(arrival): ConnectInfo<Arrival>,
+    uri: Uri,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let now = hall.clock.now();
+    let identity = door::identity(uri.path());
+    let Some((identity, entrance)) = identity.as_ref().and_then(|identity| hall.entrances.get_key_value(identity))
+    else {
+        hall.turn_away(identity.as_deref().unwrap_or(uri.path()), arrival.from, now);
+        return (StatusCode::NOT_FOUND, "no such charger in the configuration\n").into_response();
+    };
+    let mut upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => return rejection.into_response(),
+    };
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let entry = open(&entrance.door).knock(authorization, now);
+    match entry {
+        Entry::Free => {}
+        Entry::Takeover { is_frequent: false } => {
+            tracing::info!(charger = identity, from = %arrival.from, "dials in again; the old connection is closed");
+        }
+        Entry::Takeover { is_frequent: true } => tracing::warn!(
+            charger = identity,
+            from = %arrival.from,
+            "dials in again and again while connected; the newest one counts: look for two chargers with one identity"
+        ),
+        Entry::Unauthorized => {
+            if open(&entrance.door).may_complain(now) {
+                tracing::warn!(charger = identity, from = %arrival.from, "refused: wrong or no password");
+            }
+            let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"ocpp\"")];
+            return (StatusCode::UNAUTHORIZED, challenge, "wrong or no password\n").into_response();
+        }
+        Entry::Occupied => {
+            if open(&entrance.door).may_complain(now) {
+                tracing::warn!(charger = identity, from = %arrival.from, "refused: connected already, and no password is set");
+            }
+            return (StatusCode::CONFLICT, "connected already\n").into_response();
+        }
+    }
+    arrival.is_upgraded.store(true, Ordering::Relaxed);
+    let offered = upgrade.requested_protocols().filter_map(|name| name.to_str().ok());
+    let is_common = offered.flat_map(|names| names.split(',')).any(|name| name.trim() == PROTOCOL);
+    let is_spoken = is_common || upgrade.requested_protocols().all(|name| name.as_bytes().trim_ascii().is_empty());
+    if is_common {
+        upgrade = upgrade.protocols([PROTOCOL]);
+    }
+    let (sockets, identity) = (entrance.sockets.clone(), identity.clone());
+    upgrade
+        .max_message_size(FRAME_MOST)
+        .max_frame_size(FRAME_MOST)
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(2 * FRAME_MOST)
+        .on_upgrade(async move |mut socket| {
+            if is_spoken {
+                // Its task takes it at once, whatever the old socket does.
+                _ = timeout(HANDSHAKE_TIMEOUT, sockets.send(socket)).await;
+            } else {
+                tracing::warn!(charger = identity, "speaks no {PROTOCOL}; closed: set the charger to OCPP 1.6J");
+                _ = timeout(WRITE_TIMEOUT, socket.send(Message::Close(None))).await;
+            }
+        })
+}
+
+impl Hall {
+    fn turn_away(&self, who: &str, from: SocketAddr, now: Moment) {
+        let mut last = self.stranger.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|at| now.since(at) >= STRANGER_EVERY) {
+            *last = Some(now);
+            let who: String = who.chars().take(64).collect();
+            tracing::warn!(identity = ?who, %from, "refused: no charger with this identity in the configuration");
+        }
+    }
+}
+
+/// Accepts as many connections as there are places.
+struct Gate {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+}
+
+impl Listener for Gate {
+    type Io = Visitor;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Visitor, SocketAddr) {
+        loop {
+            let Ok(place) = self.places.clone().acquire_owned().await else { return pending().await };
+            match self.listener.accept().await {
+                Ok((stream, from)) => {
+                    // An order is one small segment: it must not wait for the answer to the last one.
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%error, "TCP_NODELAY");
+                    }
+                    let patience = Box::pin(sleep(HANDSHAKE_TIMEOUT));
+                    return (Visitor { stream, patience, is_upgraded: Arc::default(), _place: place }, from);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "OCPP: cannot accept a connection; tried again");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection that has to come to the point: what is no WebSocket in time is closed.
+struct Visitor {
+    stream: TcpStream,
+    patience: Pin<Box<Sleep>>,
+    is_upgraded: Arc<AtomicBool>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// What the handler knows of a connection.
+#[derive(Clone)]
+struct Arrival {
+    from: SocketAddr,
+    is_upgraded: Arc<AtomicBool>,
+}
+
+impl Connected<IncomingStream<'_, Gate>> for Arrival {
+    fn connect_info(stream: IncomingStream<'_, Gate>) -> Self {
+        Arrival { from: *stream.remote_addr(), is_upgraded: stream.io().is_upgraded.clone() }
+    }
+}
+
+impl AsyncRead for Visitor {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.is_upgraded.load(Ordering::Relaxed) && self.patience.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Visitor {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
