@@ -201,7 +201,7 @@ impl Charger {
             Ok(Frame::Call { id, action, payload }) => self.answer(&id, &action, &payload, now, policy, book),
             Ok(Frame::Result { id, payload }) => self.replied(&id, Reply::Said(&payload), now),
             Ok(Frame::Error { id, code }) => {
-                tracing::debug!(charger = self.identity(), code, "call refused");
+                tracing::debug!(charger = self.identity(), ?code, "call refused");
                 self.replied(&id, Reply::Refused, now);
             }
             Err(Fault::Unanswerable(why)) => self.complain(why),

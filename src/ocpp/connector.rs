@@ -36,6 +36,8 @@ pub struct Connector {
     /// A status has come over this connection.
     pub has_status: bool,
     has_orders: bool,
+    said: Plug,
+    fault: Option<String>,
     meter_start_wh: Option<i64>,
     ended: Option<i64>,
     emitted: Option<Report>,
@@ -51,10 +53,30 @@ impl Connector {
             wants_fallback: false,
             has_status: false,
             has_orders: false,
+            said: Plug::Unknown,
+            fault: None,
             meter_start_wh: None,
             ended: None,
             emitted: None,
         }
+    }
+
+    /// The charger has said what the connector is. True if it has a fault that it had not.
+    pub fn status(&mut self, plug: Plug, fault: Option<String>) -> bool {
+        self.has_status = true;
+        self.said = plug;
+        self.infer_plug();
+        let is_new = fault.is_some() && fault != self.fault;
+        self.fault = fault;
+        is_new
+    }
+
+    /// Where a transaction runs there is a car, though the charger may tell that later.
+    fn infer_plug(&mut self) {
+        self.report.plug = match (self.said, &self.report.session) {
+            (Plug::Available, Some(_)) => Plug::Preparing,
+            (said, _) => said,
+        };
     }
 
     /// There is a connection.
@@ -101,6 +123,7 @@ impl Connector {
         }
         self.meter_start_wh = meter_start_wh;
         self.wants_fallback = false;
+        self.infer_plug();
     }
 
     /// The transaction is over: the next car shall begin at the fallback.
@@ -110,6 +133,7 @@ impl Connector {
         self.meter_start_wh = None;
         self.waiting = None;
         self.has_orders = false;
+        self.infer_plug();
         self.fall_back();
     }
 

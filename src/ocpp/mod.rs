@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`charger`] (the machine, told the time, without I/O) with [`inbound`], [`meter`], [`setup`],
 //! [`profile`] and [`book`] for its parts; [`frame`] and [`lenient`] for what is on the wire; [`door`] for who may come
-//! in; [`task`] for the sockets. docs/OCPP.md tells the same to people who install chargers.
+//! in; [`task`] and [`visitor`] for the sockets. docs/OCPP.md tells the same to people who install chargers.
 
 pub mod book;
 pub mod charger;
@@ -16,6 +16,7 @@ pub mod meter;
 pub mod profile;
 pub mod setup;
 pub mod task;
+pub mod visitor;
 
 pub use book::{Book, OpenTransaction, SaveBook};
 pub use task::serve;

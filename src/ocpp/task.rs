@@ -10,6 +10,7 @@ use super::book::{Book, SaveBook};
 use super::charger::{Charger, Output, Settings};
 use super::connector::Seat;
 use super::door::{self, Door, Entry};
+use super::visitor::{Arrival, Visitor};
 use crate::clock::Clock;
 use crate::config::{ChargerConfig, Config, OcppConfig, Secret};
 use crate::control::Order;
@@ -28,15 +29,11 @@ use futures_util::future::{pending, select_all};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 /// The largest message: nearly all are below 2 kB; a long queue of meter values in one message stays below this.
 const FRAME_MOST: usize = 64 * 1024;
@@ -388,7 +385,7 @@ async fn dial(
             return (StatusCode::CONFLICT, "connected already\n").into_response();
         }
     }
-    arrival.is_upgraded.store(true, Ordering::Relaxed);
+    arrival.let_stay();
     let offered = upgrade.requested_protocols().filter_map(|name| name.to_str().ok());
     let is_common = offered.flat_map(|names| names.split(',')).any(|name| name.trim() == PROTOCOL);
     let is_spoken = is_common || upgrade.requested_protocols().all(|name| name.as_bytes().trim_ascii().is_empty());
@@ -443,8 +440,7 @@ impl Listener for Gate {
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%error, "TCP_NODELAY");
                     }
-                    let patience = Box::pin(sleep(HANDSHAKE_TIMEOUT));
-                    return (Visitor { stream, patience, is_upgraded: Arc::default(), _place: place }, from);
+                    return (Visitor::new(stream, sleep(HANDSHAKE_TIMEOUT), place), from);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "OCPP: cannot accept a connection; tried again");
@@ -459,46 +455,8 @@ impl Listener for Gate {
     }
 }
 
-/// A connection that has to come to the point: what is no WebSocket in time is closed.
-struct Visitor {
-    stream: TcpStream,
-    patience: Pin<Box<Sleep>>,
-    is_upgraded: Arc<AtomicBool>,
-    _place: OwnedSemaphorePermit,
-}
-
-/// What the handler knows of a connection.
-#[derive(Clone)]
-struct Arrival {
-    from: SocketAddr,
-    is_upgraded: Arc<AtomicBool>,
-}
-
 impl Connected<IncomingStream<'_, Gate>> for Arrival {
     fn connect_info(stream: IncomingStream<'_, Gate>) -> Self {
-        Arrival { from: *stream.remote_addr(), is_upgraded: stream.io().is_upgraded.clone() }
-    }
-}
-
-impl AsyncRead for Visitor {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if !self.is_upgraded.load(Ordering::Relaxed) && self.patience.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Visitor {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        stream.io().arrival(*stream.remote_addr())
     }
 }

@@ -36,7 +36,7 @@ impl Charger {
         };
         let answer = match inbound {
             Inbound::Boot { vendor, model, firmware } => {
-                tracing::info!(charger = self.identity(), vendor, model, firmware, "booted");
+                tracing::info!(charger = self.identity(), ?vendor, ?model, ?firmware, "booted");
                 self.booted(now)
             }
             Inbound::Heartbeat => json!({"currentTime": self.tell_time(now)}),
@@ -99,16 +99,13 @@ impl Charger {
     }
 
     fn status(&mut self, connector: Option<i64>, plug: Plug, fault: Option<String>, book: &mut Book) -> Value {
-        if let Some(fault) = fault {
+        let Some(at) = self.seat(connector) else { return json!({}) };
+        if self.connectors[at].status(plug, fault.clone()) {
             tracing::warn!(charger = self.identity(), connector, ?fault, "the charger reports a fault");
         }
-        if let Some(at) = self.seat(connector) {
-            self.connectors[at].has_status = true;
-            self.connectors[at].report.plug = plug;
-            // Without a car nothing runs, though its end may have been lost.
-            if plug == Plug::Available {
-                self.end(at, book);
-            }
+        // Without a car nothing runs, though its end may have been lost.
+        if plug == Plug::Available {
+            self.end(at, book);
         }
         json!({})
     }

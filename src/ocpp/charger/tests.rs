@@ -1,11 +1,12 @@
 //! What a charger sees of us, in simulated time.
 
 use super::*;
-use crate::control::observation::{Link, Plug};
-use crate::policy::{Class, EvseRule, Token};
-use crate::units::{Amps, PerPhase};
-use proptest::prelude::*;
+use crate::control::observation::Link;
+use crate::units::Amps;
 use serde_json::json;
+
+mod hostile;
+mod transactions;
 
 /// A charger with connectors 1 (`left`) and 2 (`right`), the policy, the book, the clock.
 struct Bench {
@@ -365,39 +366,6 @@ fn broken_frames_are_dropped_or_refused_and_the_next_one_is_heard() {
 }
 
 #[test]
-fn a_session_has_its_id_and_token_and_is_saved() {
-    let mut bench = Bench::ready();
-    let answer = bench.start("04A2");
-    let session = bench.reports[0].session.clone().unwrap();
-    assert_eq!(answer, json!({"transactionId": session.id, "idTagInfo": {"status": "Accepted"}}));
-    assert_eq!(session.token.as_deref(), Some("04A2"));
-    assert_eq!((bench.book.open.len(), bench.saves), (1, 1));
-    assert_eq!(bench.start("04A2")["transactionId"], answer["transactionId"], "the same start told again");
-    assert_eq!(bench.saves, 1);
-
-    bench.meter(session.id, json!([{"value": "3.5", "unit": "kWh"}, {"value": "7", "measurand": "Current.Import"}]));
-    assert_eq!(bench.reports[0].session.as_ref().and_then(|s| s.energy_wh), Some(2500));
-    assert_eq!(bench.reports[0].measured.map(|m| m.current), Some(PerPhase::all(Amps::whole(7))));
-
-    let stop = json!({"transactionId": session.id, "idTag": "04A2", "meterStop": 9000, "timestamp": OPEN});
-    assert_eq!(bench.ask("StopTransaction", stop.clone()), json!({"idTagInfo": {"status": "Accepted"}}));
-    assert_eq!((&bench.reports[0].session, bench.book.open.len(), bench.saves), (&None, 0, 2));
-    bench.ask("StopTransaction", stop);
-    assert_eq!(bench.saves, 2);
-}
-
-#[test]
-fn when_a_session_ends_the_next_car_begins_at_the_fallback() {
-    let mut bench = Bench::ready();
-    let id = bench.start("A")["transactionId"].clone();
-    let sent = bench.order(1, 16_000);
-    bench.reply(&sent[0], yes());
-    let sent = bench.say("StopTransaction", json!({"transactionId": id, "meterStop": 1, "timestamp": OPEN}));
-    assert_eq!((limits(&sent[1]), &sent[1][3]["connectorId"]), (vec![(0, 6.0)], &json!(1)));
-    bench.reply(&sent[1], yes());
-}
-
-#[test]
 fn no_fallback_profile_goes_over_a_lease() {
     let mut bench = Bench::ready();
     bench.start("A");
@@ -408,126 +376,6 @@ fn no_fallback_profile_goes_over_a_lease() {
     let profiles: Vec<Value> = bench.settle(sent).into_iter().filter(|call| call[2] == "SetChargingProfile").collect();
     assert!(profiles.iter().all(|call| call[3]["connectorId"] == 2), "{profiles:?}");
     assert_eq!(profiles.len(), 1);
-}
-
-#[test]
-fn odd_transactions_are_answered_with_a_result_too() {
-    let mut bench = Bench::ready();
-    for payload in [json!(null), json!([]), json!({}), json!({"connectorId": 9, "idTag": 5}), json!({"connectorId": 0})]
-    {
-        let answer = bench.ask("StartTransaction", payload);
-        assert!(answer["transactionId"].as_i64().unwrap() > 0);
-        assert_eq!(answer["idTagInfo"]["status"], "Invalid");
-    }
-    for payload in
-        [json!(null), json!({"transactionId": -1}), json!({"transactionId": "x"}), json!({"transactionId": 0})]
-    {
-        bench.ask("StopTransaction", payload.clone());
-        assert_eq!(bench.ask("MeterValues", payload), json!({}));
-    }
-    assert_eq!(bench.book.open.len(), 0);
-}
-
-#[test]
-fn the_policy_decides_who_may_charge_and_a_refused_session_is_reported() {
-    let mut bench = Bench::ready();
-    bench.policy.unknown = None;
-    bench.policy.evses = vec![EvseRule { open: None, plug_and_charge: None, ceiling: None }; 2];
-    let principal = crate::policy::Principal {
-        id: "kari".into(),
-        alias: None,
-        class: 0,
-        evses: Some(vec![EvseId(1)]),
-        valid_until: None,
-    };
-    let over = crate::policy::Principal {
-        evses: None,
-        valid_until: Some("2026-01-01T00:00:00Z".parse().unwrap()),
-        ..principal.clone()
-    };
-    bench.policy.classes = vec![Class { id: "c".into(), priority: 0, weight: 1, ceiling: None, new_sessions: true }];
-    bench.policy.principals = vec![principal, over];
-    for (token, principal, is_accepted) in [("KARI", 0, true), ("OVER", 1, true), ("LOST", 0, false)] {
-        bench.policy.tokens.insert(token.into(), Token { principal, is_accepted });
-    }
-    let mut authorize = |token: &str| bench.ask("Authorize", json!({"idTag": token}))["idTagInfo"]["status"].clone();
-    assert_eq!(["KARI", "OVER", "LOST", "WHO"].map(&mut authorize), ["Accepted", "Expired", "Blocked", "Invalid"]);
-
-    let answer = bench.start("KARI");
-    assert_eq!(answer["idTagInfo"]["status"], "Blocked", "it may charge at the other one only");
-    assert_eq!(bench.reports[0].session.as_ref().map(|s| s.id), answer["transactionId"].as_i64());
-}
-
-#[test]
-fn a_restart_takes_open_transactions_up_again() {
-    let mut bench = Bench::ready();
-    let id = bench.start("04A2")["transactionId"].as_i64().unwrap();
-    let saved: Book = serde_json::from_str(&serde_json::to_string(&bench.book).unwrap()).unwrap();
-    let mut bench = Bench::with(saved.resume(&["left", "right"], None));
-    bench.sent();
-    let session = bench.reports[0].session.clone().unwrap();
-    assert_eq!((session.id, session.token.as_deref()), (id, Some("04A2")));
-    bench.connect();
-    bench.ask("StopTransaction", json!({"transactionId": id, "meterStop": 0, "timestamp": OPEN}));
-    assert_eq!((&bench.reports[0].session, bench.book.open.len()), (&None, 0));
-}
-
-#[test]
-fn a_connector_without_a_car_has_no_session() {
-    let mut bench = Bench::ready();
-    bench.start("A");
-    bench.status("Charging");
-    assert_eq!(bench.reports[0].plug, Plug::Charging);
-    assert!(bench.reports[0].session.is_some());
-    bench.status("Available");
-    assert_eq!((&bench.reports[0].session, bench.book.open.len()), (&None, 0));
-}
-
-#[test]
-fn a_foreign_transaction_is_adopted_and_one_that_is_over_is_not() {
-    let mut bench = Bench::ready();
-    let sampled = json!([{"value": "7", "measurand": "Current.Import"}]);
-    bench.meter(77, sampled.clone());
-    assert_eq!(bench.reports[0].session, None, "nothing says that it charges");
-    bench.status("Charging");
-    for id in [0, -1] {
-        bench.meter(id, sampled.clone());
-    }
-    assert_eq!(bench.reports[0].session, None);
-    bench.meter(77, sampled.clone());
-    assert_eq!(bench.reports[0].session.as_ref().map(|s| s.id), Some(77));
-    bench.ask("StopTransaction", json!({"transactionId": 77, "meterStop": 0, "timestamp": OPEN}));
-    bench.meter(77, sampled);
-    assert_eq!(bench.reports[0].session, None);
-}
-
-#[test]
-fn meter_values_from_the_queue_are_not_taken_for_now() {
-    let mut bench = Bench::ready();
-    let of = |at: &str, amps: &str| {
-        json!({"connectorId": 1, "meterValue": [{"timestamp": at,
-            "sampledValue": [{"value": amps, "measurand": "Current.Import"}]}]})
-    };
-    bench.wait(70);
-    bench.say("MeterValues", of(OPEN, "32"));
-    bench.say("MeterValues", of("2019-05-05T00:00:00Z", "32"));
-    assert_eq!(bench.reports[0].measured, None);
-    bench.say("MeterValues", of("2026-03-01T12:00:30Z", "9"));
-    let measured = bench.reports[0].measured.unwrap();
-    assert_eq!((measured.current, measured.at), (PerPhase::all(Amps::whole(9)), bench.now().at));
-    bench.say("MeterValues", json!({"connectorId": 0, "meterValue": []}));
-    bench.say("MeterValues", json!({"connectorId": 9, "meterValue": 7}));
-}
-
-#[test]
-fn without_a_known_date_ages_mean_nothing() {
-    let mut bench = Bench::new();
-    bench.wall_offset = -TimeDelta::days(20_000).num_milliseconds();
-    bench.connect();
-    let queued = json!({"connectorId": 1, "meterValue": [{"timestamp": "1960-01-01T00:00:00Z",
-        "sampledValue": [{"value": "9", "measurand": "Current.Import"}]}]});
-    bench.say("MeterValues", queued);
-    assert!(bench.reports[0].measured.is_some());
 }
 
 #[test]
@@ -618,94 +466,4 @@ fn the_timer_always_lies_ahead_after_it_has_run() {
         assert!(bench.charger.deadline() > Some(bench.now().at));
     }
     panic!("a silent connection is never closed");
-}
-
-fn odd_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        "[ -~]{0,12}".prop_map(Value::from),
-        Just(json!("1e308")),
-        Just(json!("+262143-12-31T23:59:59Z")),
-        Just(json!("0001-01-01T00:00:00Z")),
-    ];
-    let key = prop_oneof![
-        Just("connectorId"),
-        Just("transactionId"),
-        Just("idTag"),
-        Just("meterStart"),
-        Just("timestamp"),
-        Just("status"),
-        Just("meterValue"),
-        Just("sampledValue"),
-        Just("value"),
-        Just("phase"),
-        Just("measurand"),
-        Just("unit"),
-        Just("configurationKey"),
-        Just("key"),
-    ];
-    leaf.prop_recursive(5, 40, 6, move |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::btree_map(key.clone().prop_map(str::to_owned), inner, 0..6)
-                .prop_map(|map| Value::Object(map.into_iter().collect())),
-        ]
-    })
-}
-
-fn odd_frame() -> impl Strategy<Value = String> {
-    let action = prop_oneof![
-        Just("BootNotification"),
-        Just("StatusNotification"),
-        Just("StartTransaction"),
-        Just("StopTransaction"),
-        Just("MeterValues"),
-        Just("Authorize"),
-        Just("Heartbeat"),
-        Just("DataTransfer"),
-        Just("Nonsense"),
-    ];
-    prop_oneof![
-        ".{0,60}",
-        odd_json().prop_map(|value| value.to_string()),
-        prop::collection::vec(odd_json(), 0..6).prop_map(|parts| Value::from(parts).to_string()),
-        (action, odd_json()).prop_map(|(action, payload)| json!([2, "c", action, payload]).to_string()),
-        (0u8..40, odd_json()).prop_map(|(call, payload)| {
-            json!([3, format!("{:x}-{call:x}", OPEN.parse::<DateTime<Utc>>().unwrap().timestamp()), payload])
-                .to_string()
-        }),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn whatever_a_charger_says_it_is_answered_afterwards(
-        frames in prop::collection::vec((odd_frame(), 0u64..40), 1..30),
-    ) {
-        let mut bench = Bench::new();
-        bench.connect();
-        for (number, (text, seconds)) in frames.into_iter().enumerate() {
-            bench.raw(&text);
-            bench.order(number as u64, 7_000);
-            bench.wait(seconds);
-            if bench.is_closed {
-                bench.is_closed = false;
-                bench.disconnect();
-                bench.connect();
-            }
-        }
-        let is_answered = bench.ask("Heartbeat", json!({}))["currentTime"].is_string();
-        prop_assert!(is_answered);
-        prop_assert!(bench.book.open.len() <= 2);
-        bench.order(1000, 16_000);
-        let mut calls = bench.wait(70);
-        calls.retain(|call| call[2] == "SetChargingProfile");
-        let answered = bench.reports[0].answer.is_some_and(|answer| answer.number == 1000);
-        prop_assert!(answered || calls.iter().any(|call| limits(call)[0] == (0, 16.0)) || bench.is_closed);
-    }
 }
