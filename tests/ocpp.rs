@@ -465,3 +465,34 @@ async fn an_orderly_stop_closes_every_socket() {
     assert!(charger.is_closed().await);
     assert!(TcpStream::connect(gateway.address).await.is_err());
 }
+
+#[tokio::test]
+async fn a_flood_is_held_back_and_delays_no_order() {
+    let gateway = Gateway::start().await;
+    let mut loud = gateway.left().await;
+    loud.boot().await;
+    gateway.order(0, 1, 16_000);
+    loud.accept("SetChargingProfile").await;
+    let (mut writing, mut reading) = loud.socket.split();
+    let flood = tokio::spawn(async move {
+        let heartbeat = json!([2, "c", "Heartbeat", {}]).to_string();
+        while writing.send(Message::text(heartbeat.clone())).await.is_ok() {}
+    });
+    let mut answers = 0;
+    let clock = Clock::start();
+    let mut is_ordered = false;
+    loop {
+        let Some(Ok(Message::Text(text))) = timeout(SOON, reading.next()).await.unwrap() else { continue };
+        answers += u32::from(text.starts_with("[3,"));
+        if !is_ordered && answers > 50 {
+            gateway.order(0, 2, 8_000);
+            is_ordered = true;
+        }
+        if text.contains("SetChargingProfile") {
+            break;
+        }
+    }
+    // Two spans' worth at the most, however fast the machine is.
+    assert!(answers <= 100 * (1 + clock.now().as_millis() as u32 / 1000) + 100, "{answers} by {:?}", clock.now());
+    flood.abort();
+}

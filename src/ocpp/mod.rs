@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`charger`] (the machine, told the time, without I/O) with [`inbound`], [`meter`], [`setup`],
 //! [`profile`] and [`book`] for its parts; [`frame`] and [`lenient`] for what is on the wire; [`door`] for who may come
-//! in; [`task`] and [`visitor`] for the sockets. docs/OCPP.md tells the same to people who install chargers.
+//! in; [`task`], [`visitor`] and [`pace`] for the sockets. docs/OCPP.md tells the same to people who install chargers.
 
 pub mod book;
 pub mod charger;
@@ -13,6 +13,7 @@ pub mod frame;
 pub mod inbound;
 pub mod lenient;
 pub mod meter;
+pub mod pace;
 pub mod profile;
 pub mod setup;
 pub mod task;

@@ -10,6 +10,7 @@ use super::book::{Book, SaveBook};
 use super::charger::{Charger, Output, Settings};
 use super::connector::Seat;
 use super::door::{self, Door, Entry};
+use super::pace::Pace;
 use super::visitor::{Arrival, Visitor};
 use crate::clock::Clock;
 use crate::config::{ChargerConfig, Config, OcppConfig, Secret};
@@ -228,17 +229,24 @@ impl Lane {
 
     /// Until the socket is of no more use. May be dropped at any point.
     async fn converse(&mut self, socket: &mut WebSocket) {
+        let mut pace = Pace::new(self.clock.now());
         loop {
             if !self.perform(socket).await {
                 return;
             }
-            let wait = self.charger.deadline().map_or(Duration::MAX, |deadline| deadline.since(self.clock.now()));
+            let now = self.clock.now();
+            let resumes = pace.resumes(now);
+            let deadline = [self.charger.deadline(), resumes].into_iter().flatten().min();
+            let wait = deadline.map_or(Duration::MAX, |deadline| deadline.since(now));
             tokio::select! {
                 biased;
                 order = newest(&mut self.orders) => self.charger.order(order, self.now()),
                 () = sleep(wait) => self.charger.timer(self.now()),
-                message = socket.recv() => match message {
-                    Some(Ok(message)) => self.hear(&message),
+                message = socket.recv(), if resumes.is_none() => match message {
+                    Some(Ok(message)) => {
+                        pace.heard(self.clock.now());
+                        self.hear(&message);
+                    }
                     Some(Err(error)) => {
                         tracing::info!(charger = self.charger.identity(), %error, "connection broken");
                         return;
