@@ -63,7 +63,7 @@ impl Frame {
     /// A [`Fault`] that says whether the sender waits for an answer.
     pub fn parse(text: &str) -> Result<Frame, Fault> {
         let Ok(Value::Array(parts)) = serde_json::from_str::<Value>(text) else {
-            return Err(Fault::Unanswerable("not a JSON array"));
+            return salvage(text).ok_or(Fault::Unanswerable("not a JSON array"));
         };
         let mut parts = parts.into_iter();
         let kind = parts.next().and_then(|kind| kind.as_i64().or_else(|| kind.as_str()?.trim().parse().ok()));
@@ -87,6 +87,21 @@ impl Frame {
             _ => Err(Fault::Unanswerable("an unknown message type")),
         }
     }
+}
+
+/// A call whose payload is no JSON (a bare NaN, a comma too many) but whose head can be read. Left without an answer, a
+/// charger would repeat it for ever and hold back what queues behind.
+fn salvage(text: &str) -> Option<Frame> {
+    let is_comma = |text: &str| text.trim() == ",";
+    let rest = text.trim_start().strip_prefix('[')?.trim_start_matches([',', ' ']).strip_prefix('2')?;
+    let mut quoted = rest.splitn(5, '"');
+    let (before, id, between, action) = (quoted.next()?, quoted.next()?, quoted.next()?, quoted.next()?);
+    let is_head = is_comma(before) && is_comma(between) && !id.contains('\\');
+    (quoted.next().is_some() && is_head).then(|| Frame::Call {
+        id: id.into(),
+        action: action.into(),
+        payload: Value::Null,
+    })
 }
 
 /// A call of ours.
@@ -141,6 +156,22 @@ mod tests {
         }
         assert!(matches!(Frame::parse(r#"[2,"1"]"#), Err(Fault::Answerable { .. })));
         assert!(matches!(Frame::parse(r#"[2,"1",{},{}]"#), Err(Fault::Answerable { .. })));
+    }
+
+    #[test]
+    fn a_call_whose_payload_is_no_json_can_still_be_answered() {
+        for text in [
+            r#"[2,"7","MeterValues",{"value":NaN}]"#,
+            r#"[,2, "7" , "MeterValues",{}]"#,
+            r#" [2,"7","MeterValues",{"#,
+            r#"[2,"7","MeterValues",{"value":1e400}]"#,
+        ] {
+            let call = Frame::Call { id: "7".into(), action: "MeterValues".into(), payload: Value::Null };
+            assert_eq!(Frame::parse(text), Ok(call), "{text}");
+        }
+        for text in [r#"[2,"7","Meter"#, r#"[3,"7",{"value":NaN}]"#, r#"[2;"7","MeterValues",{}"#] {
+            assert!(Frame::parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]

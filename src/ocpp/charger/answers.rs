@@ -92,7 +92,10 @@ impl Charger {
         let step = now.wall.signed_duration_since(self.clock(now)).abs();
         if step > CLOCK_STEP {
             tracing::info!(charger = self.identity(), seconds = step.num_seconds(), "its clock is moved; sent anew");
-            self.connectors.iter_mut().for_each(|connector| connector.start_over());
+            for connector in &mut self.connectors {
+                connector.start_over();
+                connector.fall_back();
+            }
         }
         self.told = Some((now.at, now.wall));
         now.wall.to_rfc3339_opts(SecondsFormat::Secs, true)

@@ -381,6 +381,7 @@ fn no_fallback_profile_goes_over_a_lease() {
 #[test]
 fn a_lease_hangs_on_the_clock_that_the_charger_was_told() {
     let mut bench = Bench::ready();
+    bench.start("A");
     let start = |call: &Value| call[3]["csChargingProfiles"]["chargingSchedule"]["startSchedule"].clone();
     let sent = bench.order(1, 16_000);
     let before = start(&sent[0]);
@@ -390,12 +391,23 @@ fn a_lease_hangs_on_the_clock_that_the_charger_was_told() {
     assert_eq!(start(&sent[0]), before, "our clock has been moved; the charger does not know yet");
     bench.reply(&sent[0], yes());
     let epoch = bench.reports[0].epoch;
-    bench.ask("Heartbeat", json!({}));
+    let sent = bench.say("Heartbeat", json!({}));
+    bench.reply(&sent[1], yes());
     assert!(bench.reports[0].epoch > epoch, "its clock is moved, and its leases with it");
     let sent = bench.order(3, 16_000);
     assert_eq!(start(&sent[0]), "2026-03-01T12:59:03Z");
     bench.ask("Heartbeat", json!({}));
     assert_eq!(bench.reports[0].epoch, epoch + 1, "once is enough");
+}
+
+#[test]
+fn when_its_clock_is_moved_back_the_fallback_profile_is_sent_anew() {
+    let mut bench = Bench::ready();
+    bench.wall_offset = -3_600_000;
+    let sent = bench.say("Heartbeat", json!({}));
+    assert_eq!(limits(&sent[1]), [(0, 6.0)]);
+    let start = &sent[1][3]["csChargingProfiles"]["chargingSchedule"]["startSchedule"];
+    assert_eq!(start, "2026-03-01T10:59:03Z", "the old one would begin in an hour");
 }
 
 #[test]
