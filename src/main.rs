@@ -1,2 +1,5 @@
-//! The program.
-fn main() {}
+//! The `headroom` program: see the library's `cli`.
+
+fn main() -> std::process::ExitCode {
+    headroom::cli::main()
+}

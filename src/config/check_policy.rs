@@ -27,7 +27,8 @@ pub fn policy(row: &Row, evses: usize, has_cloud: bool, faults: &mut Faults) -> 
     }
     for (place, token) in tokens.iter().enumerate() {
         let class = class_of(token, &mut policy.classes)?;
-        policy.tokens.insert(normalise(token.text("uid").ok()?), Token { principal: place, is_accepted: true });
+        let held = Token { principal: place, is_accepted: true, valid_until: None };
+        policy.tokens.insert(normalise(token.text("uid").ok()?), held);
         policy.principals.push(Principal {
             id: format!("token-{}", place + 1),
             alias: token.text("alias").optional()?.map(str::to_string),

@@ -230,9 +230,7 @@ impl Quiet {
 /// What the circuit may carry: its fuse, and at the grid connection what the policy leaves of it.
 fn limit(circuit: &Circuit, id: CircuitId, policy: &Policy) -> PerPhase<Amps> {
     match id {
-        Site::ROOT => {
-            PerPhase::from_fn(|phase| circuit.limit[phase].scaled(i64::from(policy.main_limit_percent.min(100)), 100))
-        }
+        Site::ROOT => policy.main_limit(circuit.limit),
         _ => circuit.limit,
     }
 }

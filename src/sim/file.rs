@@ -272,7 +272,10 @@ impl File {
                 evses: None,
                 valid_until: None,
             });
-            let tokens = raw.tokens.iter().map(|uid| (normalise(uid), Token { principal: index, is_accepted: true }));
+            let tokens = raw
+                .tokens
+                .iter()
+                .map(|uid| (normalise(uid), Token { principal: index, is_accepted: true, valid_until: None }));
             policy.tokens.extend(tokens);
         }
         Ok(policy)

@@ -1,0 +1,244 @@
+//! How do the edges and the step run as one process? Edges fill the inbox, this task steps, edges carry the orders.
+//!
+//! One task owns the state of control. It wakes at once for a word in the inbox, and at the latest when the last
+//! decision asked for it; several words that wait together are one step.
+
+mod alarms;
+mod keep;
+mod status;
+
+use crate::clock::Clock;
+use crate::cloud::CloudState;
+use crate::config::Config;
+use crate::control::{self, Decision, State};
+use crate::device::Library;
+use crate::inbox::{Inbox, Outbox, PolicyWatch};
+use crate::notify::Notifier;
+use crate::site::{EvseId, LapseClass};
+use crate::status::Status;
+use crate::store::Folder;
+use crate::time::{Duration, Moment};
+use crate::units::Amps;
+use crate::{cloud, http, modbus, mqtt, ocpp};
+use alarms::Alarms;
+use chrono::{DateTime, Datelike, Utc};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// A wall clock that shows an earlier year has not been set yet.
+const FIRST_TRUSTED_YEAR: i32 = 2026;
+/// An orderly stop gives the edges this long to say goodbye; systemd is promised 5 s for all of it.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Everything that runs, before the first step.
+pub struct Daemon {
+    config: Config,
+    clock: Clock,
+    inbox: Inbox,
+    outbox: Arc<Outbox>,
+    state: State,
+    folder: Option<Arc<Folder>>,
+    policy: PolicyWatch,
+    policy_state: watch::Receiver<CloudState>,
+    status: watch::Sender<Arc<Status>>,
+    stop: watch::Sender<bool>,
+    edges: Vec<JoinHandle<()>>,
+    farewell: Option<JoinHandle<()>>,
+    alarms: Alarms,
+    /// Where the page is, once it is bound.
+    pub http: Option<SocketAddr>,
+    /// Where chargers dial in, once it is bound.
+    pub ocpp: Option<SocketAddr>,
+}
+
+impl Daemon {
+    /// Starts all edges; the first step is still to come. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// A port that cannot be bound, or a device file that cannot be used: in words for people.
+    pub async fn start(mut config: Config, devices: &Library, clock: Clock) -> Result<Self, String> {
+        take_refresh_periods(&mut config, devices);
+        let folder = Folder::open(&config.state_dir)
+            .map(Arc::new)
+            .inspect_err(|fault| {
+                let dir = config.state_dir.display();
+                tracing::warn!(%fault, "{dir}: nothing can be kept; balancing goes on, sessions are not remembered");
+            })
+            .ok();
+        let (inbox, outbox) = (Inbox::new(&config.site, config.inverters.len()), Arc::new(Outbox::new(&config.site)));
+        let leases = keep::take_leases(folder.as_deref(), &config.site, clock.wall());
+        let state = State::resume(&config.site, &leases, clock.now());
+
+        let mut edges = Vec::new();
+        let cloud = cloud::spawn(cloud_setup(&config, folder.as_ref(), clock));
+        let policy = cloud.policy;
+        edges.push(cloud.task);
+        let (status, seen) = watch::channel(Arc::new(Status::default()));
+        let (stop, stopping) = watch::channel(false);
+        let mut ocpp_address = None;
+        if config.ocpp.is_some() {
+            let book = keep::read(folder.as_deref(), keep::BOOK).unwrap_or_default();
+            let save = save_book(folder.clone());
+            let served = ocpp::serve(&config, clock, inbox.clone(), &outbox, policy.clone(), book, save).await;
+            let (address, task) = served.map_err(|fault| port_taken("ocpp", &config, &fault))?;
+            ocpp_address = Some(address);
+            edges.push(task);
+        }
+        let mut http_address = None;
+        if let Some(page) = &config.http {
+            let served = http::serve(page.listen, seen.clone(), clock);
+            let (address, task) = served.map_err(|fault| port_taken("http", &config, &fault))?;
+            http_address = Some(address);
+            edges.push(task);
+        }
+        let farewell = mqtt::spawn(&config, clock, inbox.clone(), &outbox, seen, stopping);
+        edges.extend(modbus::spawn(&config, devices, clock, inbox.clone())?);
+        Ok(Daemon {
+            config,
+            clock,
+            inbox,
+            outbox,
+            state,
+            folder,
+            policy,
+            policy_state: cloud.state,
+            status,
+            stop,
+            edges,
+            farewell,
+            alarms: Alarms::default(),
+            http: http_address,
+            ocpp: ocpp_address,
+        })
+    }
+
+    /// What is going on, after each step.
+    pub fn status(&self) -> watch::Receiver<Arc<Status>> {
+        self.status.subscribe()
+    }
+
+    /// Steps until `stop` is ready, then stops in order.
+    ///
+    /// # Errors
+    /// When the step's own check has failed twice within a minute: chargers fall back by themselves.
+    pub async fn run(mut self, mut notifier: Notifier, stop: impl Future<Output = ()>) -> Result<(), String> {
+        tokio::pin!(stop);
+        let mut next = self.clock.now();
+        let mut shown: Vec<(Amps, &'static str)> = Vec::new();
+        let mut is_ready = false;
+        loop {
+            let rest = next.since(self.clock.now());
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                _ = self.policy.changed(), if self.policy.has_changed().is_ok() => {}
+                () = self.inbox.heard() => {}
+                () = tokio::time::sleep(rest) => {}
+            }
+            let decision = self.step();
+            status::log_changes(&self.config, &shown, &decision);
+            shown = decision.setpoints.iter().map(|setpoint| (setpoint.amps, setpoint.because.code())).collect();
+            if decision.is_fatal {
+                return Err(
+                    "the step's own check failed twice within a minute; chargers fall back by themselves".into()
+                );
+            }
+            if !is_ready {
+                notifier.ready(&format!("balancing {} chargers", self.config.site.evses.len()));
+                is_ready = true;
+            }
+            let now = self.clock.now();
+            notifier.stepped(now);
+            next = decision.next;
+        }
+        notifier.stopping();
+        self.stop().await;
+        Ok(())
+    }
+
+    fn step(&mut self) -> Decision {
+        let (now, wall) = (self.clock.now(), self.clock.wall());
+        let mut seen = self.inbox.read();
+        seen.wall = Some(wall).filter(|wall| wall.year() >= FIRST_TRUSTED_YEAR);
+        let policy = self.policy.borrow_and_update().clone();
+        let decision = control::step(&self.config.site, &mut self.state, &seen, &policy, now);
+        for order in &decision.orders {
+            self.outbox.send(*order);
+        }
+        self.show(&seen, &decision, now, wall);
+        decision
+    }
+
+    fn show(&mut self, seen: &control::Observation, decision: &Decision, now: Moment, wall: DateTime<Utc>) {
+        let policy = self.policy_state.borrow().status(now, wall);
+        let found = alarms::find(&self.config, seen, decision, &policy, now);
+        let alarms = self.alarms.update(found, wall);
+        let picture = status::picture(&self.config, seen, decision, policy, alarms, (now, wall));
+        self.status.send_replace(Arc::new(picture));
+    }
+
+    /// State saved, nothing renewed; the fallback is pushed only where a limit does not expire by itself.
+    async fn stop(mut self) {
+        let now = self.clock.now();
+        for (index, evse) in self.config.site.evses.iter().enumerate() {
+            if evse.lapse == LapseClass::C {
+                self.outbox.send(self.state.farewell(&self.config.site, EvseId(index), now));
+            }
+        }
+        if let Some(folder) = &self.folder {
+            let leases = self.state.leases(now);
+            if let Err(fault) = keep::write_leases(folder, &self.config.site, &leases, self.clock.wall()) {
+                tracing::warn!(%fault, "leases cannot be kept: cars go to fallback at the next start");
+            }
+        }
+        self.stop.send_replace(true);
+        if let Some(farewell) = self.farewell.take() {
+            let _ = tokio::time::timeout(FAREWELL, farewell).await;
+        }
+        tracing::info!("stopped; leases run out by themselves");
+    }
+}
+
+/// Whoever drops a daemon wants its sockets closed.
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.edges.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// A fresh poll of a cached word is not a fresh sample: a meter's interval is never shorter than its refresh period.
+fn take_refresh_periods(config: &mut Config, devices: &Library) {
+    for (meter, device) in config.site.meters.iter_mut().zip(&config.meters) {
+        meter.interval = meter.interval.max(devices.refresh(&device.device));
+    }
+}
+
+fn cloud_setup(config: &Config, folder: Option<&Arc<Folder>>, clock: Clock) -> cloud::Setup {
+    let kept = keep::read_bytes(folder.map(Arc::as_ref), keep::POLICY);
+    let folder = folder.cloned();
+    cloud::Setup {
+        config: config.cloud.clone(),
+        site: config.site.clone(),
+        chargers: config.chargers.clone(),
+        local: config.policy.clone(),
+        kept,
+        save: Arc::new(move |bytes| folder.as_ref().map_or(Ok(()), |folder| folder.write(keep::POLICY, bytes))),
+        clock,
+    }
+}
+
+fn save_book(folder: Option<Arc<Folder>>) -> ocpp::SaveBook {
+    Arc::new(move |book| folder.as_ref().map_or(Ok(()), |folder| keep::write(folder, keep::BOOK, book)))
+}
+
+fn port_taken(what: &str, config: &Config, fault: &std::io::Error) -> String {
+    let listen = match what {
+        "ocpp" => config.ocpp.as_ref().map(|ocpp| ocpp.listen),
+        _ => config.http.as_ref().map(|http| http.listen),
+    };
+    let listen = listen.map(|address| address.to_string()).unwrap_or_default();
+    format!("{what}.listen: cannot listen on {listen}: {fault}; stop the other program or choose another port")
+}
