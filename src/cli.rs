@@ -177,7 +177,7 @@ fn show(arguments: &StatusArguments) -> ExitCode {
         Some(url) => url.trim_end_matches('/').to_string(),
         None => match load(&arguments.config).map(|config| config.http) {
             Ok(Some(page)) => format!("http://{}", local(page.listen)),
-            Ok(None) => return failed(&"the configuration has no [http]: there is nothing to ask".to_string()),
+            Ok(None) => return failed("the configuration has no [http]: there is nothing to ask"),
             Err(code) => return code,
         },
     };

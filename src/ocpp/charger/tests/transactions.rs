@@ -68,7 +68,7 @@ fn the_policy_decides_who_may_charge_and_a_refused_session_is_reported() {
     bench.policy.classes = vec![Class { id: "c".into(), priority: 0, weight: 1, ceiling: None, new_sessions: true }];
     bench.policy.principals = vec![principal, over];
     for (token, principal, is_accepted) in [("KARI", 0, true), ("OVER", 1, true), ("LOST", 0, false)] {
-        bench.policy.tokens.insert(token.into(), Token { principal, is_accepted });
+        bench.policy.tokens.insert(token.into(), Token { principal, is_accepted, valid_until: None });
     }
     let mut authorize = |token: &str| bench.ask("Authorize", json!({"idTag": token}))["idTagInfo"]["status"].clone();
     assert_eq!(["KARI", "OVER", "LOST", "WHO"].map(&mut authorize), ["Accepted", "Expired", "Blocked", "Invalid"]);
