@@ -16,7 +16,7 @@ use crate::config::{ChargerConfig, CloudConfig};
 use crate::policy::Policy;
 use crate::site::Site;
 use crate::time::{Duration, Moment};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{ETAG, HeaderMap, IF_NONE_MATCH};
 use reqwest::{Client, Response, StatusCode};
 use std::io;
@@ -36,6 +36,9 @@ const LONGEST_LOOK: Duration = Duration::from_secs(60);
 
 /// Documents are kept on disk no more often than this: a cloud that changes its mind all day must not wear out the card.
 const SAVE_GAP: Duration = Duration::from_secs(60);
+
+/// What a gateway's id must not say plainly in a path: all but the unreserved characters of RFC 3986.
+const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Puts the bytes on disk for good, in place of the ones before. It may wait for the disk.
 pub type Save = Arc<dyn Fn(&[u8]) -> io::Result<()> + Send + Sync>;
@@ -221,7 +224,7 @@ impl Question {
             None => self.client.insert(build(&self.config).map_err(|error| Trouble::NoClient(words(error)))?),
         };
         let url = &self.config.url;
-        let gateway = utf8_percent_encode(&self.config.gateway_id, NON_ALPHANUMERIC);
+        let gateway = utf8_percent_encode(&self.config.gateway_id, &RESERVED);
         let mut request = client.get(format!("{}/v1/gateways/{gateway}/policy", url.trim_end_matches('/')));
         if let Some(token) = &self.config.token {
             request = request.bearer_auth(&token.0);
