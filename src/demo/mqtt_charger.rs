@@ -43,11 +43,13 @@ pub fn start(plant: &SharedPlant, evse: EvseId, wiring: Wiring) -> Task {
     })
 }
 
-/// What it has been told last.
+/// What it has been told last, and what it keeps to after that.
 #[derive(Debug, Clone, Copy, Default)]
 struct Told {
     number: u64,
     amps: Amps,
+    until: Moment,
+    fallback: Amps,
 }
 
 #[derive(Debug, Deserialize)]
@@ -64,40 +66,45 @@ async fn talk(plant: &SharedPlant, evse: EvseId, wiring: &Wiring, told: &mut Tol
     let mut looks = tokio::time::interval(LOOK);
     let (mut last, mut told_at) = (String::new(), Moment::START);
     loop {
-        tokio::select! {
-            event = events.poll() => match event {
-                Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                    let hello = client
-                        .try_subscribe(format!("{}/setpoint", wiring.topic), QoS::AtLeastOnce)
-                        .and_then(|()| publish(&client, wiring, "status", "online".into()));
-                    if hello.is_err() {
-                        return;
-                    }
-                    last.clear();
-                }
-                // A retained setpoint is somebody's old word.
-                Ok(Event::Incoming(Packet::Publish(message))) if !message.retain => {
-                    if let Some(setpoint) = hear(&message.payload, told, plant.with(|plant| plant.ears(evse))) {
-                        plant.with(|plant| plant.obey(&Order { evse, ..setpoint }));
-                    }
-                }
-                Ok(_) => {}
-                Err(fault) => {
-                    tracing::debug!(topic = wiring.topic, "virtual charger: broker lost: {fault}");
+        // Dropped halfway, a poll would connect twice under one name: it is carried on until it is done.
+        let poll = events.poll();
+        tokio::pin!(poll);
+        let event = loop {
+            tokio::select! {
+                event = &mut poll => break event,
+                _ = looks.tick() => {}
+            }
+            if !plant.with(|plant| plant.is_linked(evse)) {
+                return;
+            }
+            let now = plant.clock().now();
+            let state = plant.with(|plant| state(plant, evse, told)).to_string();
+            if state != last || now.since(told_at) >= TELL_AT_LEAST {
+                (last, told_at) = (state.clone(), now);
+                // A full channel means that the broker is slow; the next state says it all again.
+                let _ = publish(&client, wiring, "state", state);
+            }
+        };
+        match event {
+            Ok(Event::Incoming(Packet::ConnAck(_))) => {
+                let setpoint = format!("{}/setpoint", wiring.topic);
+                let hello = client.try_subscribe(setpoint, QoS::AtLeastOnce);
+                if hello.and_then(|()| publish(&client, wiring, "status", "online".into())).is_err() {
                     return;
                 }
-            },
-            _ = looks.tick() => {
-                if !plant.with(|plant| plant.is_linked(evse)) {
-                    return;
+                last.clear();
+            }
+            // A retained setpoint is somebody's old word.
+            Ok(Event::Incoming(Packet::Publish(message))) if !message.retain => {
+                let (ears, now) = plant.with(|plant| (plant.ears(evse), plant.now()));
+                if let Some(order) = hear(&message.payload, told, ears, now) {
+                    plant.with(|plant| plant.obey(&Order { evse, ..order }));
                 }
-                let now = plant.clock().now();
-                let state = plant.with(|plant| state(plant, evse, told)).to_string();
-                if state != last || now.since(told_at) >= TELL_AT_LEAST {
-                    (last, told_at) = (state.clone(), now);
-                    // A full channel means that the broker is slow; the next state says it all again.
-                    let _ = publish(&client, wiring, "state", state);
-                }
+            }
+            Ok(_) => {}
+            Err(fault) => {
+                tracing::debug!(topic = wiring.topic, "virtual charger: broker lost: {fault}");
+                return;
             }
         }
     }
@@ -115,23 +122,24 @@ fn publish(client: &AsyncClient, wiring: &Wiring, below: &str, text: String) -> 
     client.try_publish(format!("{}/{below}", wiring.topic), QoS::AtLeastOnce, true, text)
 }
 
-fn hear(payload: &[u8], told: &mut Told, ears: Ears) -> Option<Order> {
+fn hear(payload: &[u8], told: &mut Told, ears: Ears, now: Moment) -> Option<Order> {
     let setpoint: Setpoint = serde_json::from_slice(payload).ok()?;
+    let lease = Duration::from_secs(setpoint.valid_s);
+    let (number, amps, fallback) = (setpoint.number, setpoint.current_a, setpoint.fallback_a);
     match ears {
-        Ears::Heeds | Ears::Ignores => *told = Told { number: setpoint.number, amps: setpoint.current_a },
+        Ears::Heeds | Ears::Ignores => *told = Told { number, amps, until: now + lease, fallback },
         Ears::Refuses | Ears::Deaf => {}
     }
-    Some(Order {
-        evse: EvseId(0),
-        number: setpoint.number,
-        amps: setpoint.current_a,
-        lease: Duration::from_secs(setpoint.valid_s),
-        fallback: setpoint.fallback_a,
-    })
+    Some(Order { evse: EvseId(0), number, amps, lease, fallback })
 }
 
 fn state(plant: &mut Plant, evse: EvseId, told: &Told) -> Value {
     let session = plant.session(evse);
+    let keeps = match told.number {
+        0 => plant.offer(evse),
+        _ if plant.now() < told.until => told.amps,
+        _ => told.fallback,
+    };
     json!({
         "online": true,
         "plug": plant.plug(evse),
@@ -139,7 +147,7 @@ fn state(plant: &mut Plant, evse: EvseId, told: &Told) -> Value {
         "token": session.as_ref().and_then(|session| session.token.clone()),
         "current_a": plant.own_draw(evse),
         "energy_kwh": session.and_then(|session| session.energy_wh).unwrap_or(0) as f64 / 1000.0,
-        "setpoint_a": told.amps,
+        "setpoint_a": keeps,
         "number": told.number,
     })
 }

@@ -176,23 +176,34 @@ pub fn policy(now: DateTime<Utc>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
 
     #[test]
-    fn the_configuration_names_the_chargers_in_the_order_of_the_truth() {
-        let anywhere: SocketAddr = "127.0.0.1:1".parse().unwrap();
+    fn the_configuration_compiles_without_a_warning_to_what_is_true() {
+        let anywhere: SocketAddr = "127.0.0.1:1502".parse().unwrap();
         let addresses = Addresses {
             meter: anywhere,
-            inverter: anywhere,
+            inverter: SocketAddr::new(anywhere.ip(), 1503),
             broker: anywhere,
             cloud: anywhere,
-            http: anywhere,
-            ocpp: anywhere,
+            http: SocketAddr::new(anywhere.ip(), 8080),
+            ocpp: SocketAddr::new(anywhere.ip(), 9000),
         };
-        let table: toml::Table = configuration(&addresses, Path::new("/tmp/x")).parse().unwrap();
-        let ids: Vec<&str> =
-            table["charger"].as_array().unwrap().iter().map(|charger| charger["id"].as_str().unwrap()).collect();
-        let truth = truth().unwrap();
-        assert_eq!(ids, truth.evses.iter().map(|evse| evse.id.as_str()).collect::<Vec<_>>());
-        assert_eq!(ids[YARD.0], "yard");
+        let text = configuration(&addresses, Path::new("/tmp/headroom-demo"));
+        let devices = ["eastron-sdm630".to_owned(), "sunspec".to_owned()];
+        let loaded = config::compile(&text, "demo.toml", Path::new("/"), &devices);
+        assert_eq!(loaded.render(false), "");
+        let (compiled, truth) = (loaded.config.unwrap().site, truth().unwrap());
+        assert_eq!(compiled.circuits[0].limit, truth.circuits[0].limit);
+        assert_eq!(compiled.meters[0].interval, truth.meters[0].interval);
+        for (compiled, truth) in compiled.evses.iter().zip(&truth.evses) {
+            assert_eq!(compiled.id, truth.id);
+            assert_eq!(
+                (compiled.rotation, compiled.most, compiled.fallback),
+                (truth.rotation, truth.most, truth.fallback)
+            );
+        }
+        assert_eq!(compiled.evses.len(), truth.evses.len());
+        assert_eq!(truth.evse(YARD).id, "yard");
     }
 }
