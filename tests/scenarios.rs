@@ -1,5 +1,7 @@
 //! Does control keep its promises at a whole site? Each file in tests/scenarios is a site, a story and what must hold.
 
+#![allow(clippy::unwrap_used, reason = "a file that cannot be read is a failed test")]
+
 #[path = "scenarios/expect.rs"]
 mod expect;
 

@@ -174,26 +174,25 @@ pub fn policy(now: DateTime<Utc>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::config;
 
-    #[test]
-    fn the_configuration_compiles_without_a_warning_to_what_is_true() {
-        let anywhere: SocketAddr = "127.0.0.1:1502".parse().unwrap();
-        let addresses = Addresses {
-            meter: anywhere,
-            inverter: SocketAddr::new(anywhere.ip(), 1503),
-            broker: anywhere,
-            cloud: anywhere,
-            http: SocketAddr::new(anywhere.ip(), 8080),
-            ocpp: SocketAddr::new(anywhere.ip(), 9000),
-        };
+    /// The configuration as the gateway understands it.
+    pub fn compiled() -> Site {
+        let at = |port| SocketAddr::new("127.0.0.1".parse().unwrap(), port);
+        let addresses =
+            Addresses { meter: at(1), inverter: at(2), broker: at(3), cloud: at(4), http: at(5), ocpp: at(6) };
         let text = configuration(&addresses, Path::new("/tmp/headroom-demo"));
         let devices = ["eastron-sdm630".to_owned(), "sunspec".to_owned()];
         let loaded = config::compile(&text, "demo.toml", Path::new("/"), &devices);
         assert_eq!(loaded.render(false), "");
-        let (compiled, truth) = (loaded.config.unwrap().site, truth().unwrap());
+        loaded.config.unwrap().site
+    }
+
+    #[test]
+    fn the_configuration_compiles_without_a_warning_to_what_is_true() {
+        let (compiled, truth) = (compiled(), truth().unwrap());
         assert_eq!(compiled.circuits[0].limit, truth.circuits[0].limit);
         assert_eq!(compiled.meters[0].interval, truth.meters[0].interval);
         for (compiled, truth) in compiled.evses.iter().zip(&truth.evses) {

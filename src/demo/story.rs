@@ -106,7 +106,8 @@ fn arrive(evse: EvseId, phases: usize, card: &str) -> Action {
 mod tests {
     use super::*;
     use crate::demo::site;
-    use crate::sim::{Plant, Script};
+    use crate::policy::{Class, Policy, Principal, Token};
+    use crate::sim::{Plant, Script, run};
 
     #[test]
     fn the_story_ends_as_it_began() {
@@ -128,5 +129,59 @@ mod tests {
         let scenes = scenes();
         assert!(scenes.windows(2).all(|pair| pair[1].at >= pair[0].at + Duration::from_secs(4)));
         assert!(scenes.last().unwrap().at + Duration::from_secs(4) < LENGTH);
+    }
+
+    /// Owner, member and guest, as in the demo's policy.
+    fn policy() -> Policy {
+        let people = [("owner", 6, 4, KARI), ("member", 3, 2, PER), ("guest", -3, 1, GUEST)];
+        let mut policy = Policy::open(3);
+        policy.classes.clear();
+        for (index, (id, priority, weight, card)) in people.into_iter().enumerate() {
+            policy.classes.push(Class { id: id.into(), priority, weight, ceiling: None, new_sessions: true });
+            policy.principals.push(Principal {
+                id: id.into(),
+                alias: None,
+                class: index,
+                evses: None,
+                valid_until: None,
+            });
+            policy.tokens.insert(card.into(), Token { principal: index, is_accepted: true });
+        }
+        policy
+    }
+
+    /// What each is told at these seconds of the second telling: left (Kari), right (the guest), yard (Per).
+    fn told_at(seconds: &[u64]) -> Vec<[Amps; 3]> {
+        let mut actions: Vec<(Moment, Action)> =
+            beginning().into_iter().map(|action| (Moment::START, action)).collect();
+        for telling in 0..2 {
+            for scene in scenes() {
+                let at = Moment::START + LENGTH * telling + scene.at;
+                actions.extend(scene.actions.into_iter().map(|action| (at, action)));
+            }
+        }
+        let wanted: Vec<Moment> = seconds.iter().map(|at| Moment::START + LENGTH + Duration::from_secs(*at)).collect();
+        let mut told = Vec::new();
+        run(&site::tests::compiled(), &policy(), &Script { actions, ..Script::default() }, LENGTH * 2, |frame| {
+            if wanted.contains(&frame.plant.now()) {
+                told.push([LEFT, RIGHT, YARD].map(|evse| frame.decision.setpoints[evse.0].amps));
+            }
+        });
+        told
+    }
+
+    #[test]
+    fn the_words_are_true() {
+        let told = told_at(&[31, 43, 55, 67, 77, 87, 100, 113]);
+        let [before, oven, cloud, kari, off, sun, silent, again] = told.try_into().unwrap();
+        let most = Amps::whole(16);
+        assert_eq!(before[1..], [most, most], "there is room for two");
+        assert!(oven[1] < before[1] && oven[2] == most, "the guest makes room, the member keeps his: {oven:?}");
+        assert!(cloud[2] < oven[2], "{cloud:?}");
+        assert!(kari[0].is_positive() && kari[2] < cloud[2], "{kari:?}");
+        assert!(off[0] > kari[0] && off[1] == Amps::PILOT_LEAST, "{off:?}");
+        assert!(sun[0] == most && sun[2] > off[2], "{sun:?}");
+        assert_eq!(silent, [Amps::PILOT_LEAST; 3]);
+        assert!(again[0] > Amps::PILOT_LEAST, "{again:?}");
     }
 }
