@@ -1,3 +1,5 @@
+//! Does a document that fits a site become the policy that it says, and never a looser one?
+
 use super::super::document::parse;
 use super::super::fixture::{EXAMPLE, example, ground, ocpp, us};
 use super::*;

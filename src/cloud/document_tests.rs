@@ -1,3 +1,5 @@
+//! Is a good document taken, and each bad one refused with its place?
+
 use super::super::fixture::{EXAMPLE, example, us};
 use super::*;
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! Which policy holds, through everything that a cloud can say?
+
 use super::super::fixture::{example, ground, us};
 use super::*;
 use crate::policy::Origin;

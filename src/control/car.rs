@@ -267,11 +267,11 @@ impl Car {
             // Without a car nothing flows, and what flows nevertheless is in the meter's reading.
             return Amps::ZERO;
         }
-        let granted = self.ledger.worst(evse, now);
         match self.disobeys_since {
-            None => granted,
-            // What it takes beyond its setpoint stands in the meter's reading, and so in the base load: not twice.
-            Some(_) => granted.max(seen.most()) - (seen.most() - self.setpoint).max(Amps::ZERO),
+            None => self.ledger.worst(evse, now),
+            // It counts at what it is seen to take. What goes beyond its setpoint stands in the meter's reading, and so
+            // in the base load: not twice.
+            Some(_) => seen.most().min(self.setpoint),
         }
     }
 }

@@ -51,6 +51,9 @@ pub(super) struct RowView {
     pub shown: Row,
     /// What cars together may have now, raises included.
     pub room: PerPhase<Amps>,
+    /// The same beside the smallest base load of the last while, for who yields to whom: cars whose own meters are late
+    /// look like house load for some seconds.
+    pub fair: PerPhase<Amps>,
     /// What cars together may keep: less than they have means cut to this.
     pub keep: PerPhase<Amps>,
     /// Cut when what cars have passes this.
@@ -154,6 +157,7 @@ impl RowMemory {
         let mut view = RowView {
             shown: Row { freshness, load, draw: below.seen, headroom: PerPhase::default() },
             room: PerPhase::default(),
+            fair: PerPhase::default(),
             keep: PerPhase::default(),
             cut_above: PerPhase::default(),
             is_over: PerPhase::default(),
@@ -171,6 +175,7 @@ impl RowMemory {
                 (Freshness::Lost | Freshness::Fresh | Freshness::Stale, _) => {
                     // Nothing is known of the house: `check` has made sure that all fallbacks fit beside its worst.
                     view.room[phase] = below.fallback[phase] - below.reserved[phase];
+                    view.fair[phase] = view.room[phase];
                     view.keep[phase] = below.asking[phase];
                     view.cut_above[phase] = below.asking[phase];
                     view.shown.headroom[phase] = below.fallback[phase];
@@ -179,6 +184,7 @@ impl RowMemory {
             };
             view.room[phase] = target - base;
             view.shown.headroom[phase] = limit[phase] - margin - base;
+            view.fair[phase] = target - quiet;
             view.keep[phase] = target - quiet;
             view.cut_above[phase] = target + slack - quiet;
             if let (Freshness::Fresh | Freshness::Stale, Some(sample)) = (freshness, sample) {

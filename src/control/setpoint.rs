@@ -26,7 +26,7 @@ pub(super) struct Scene<'a> {
 /// A setpoint for each that asks, in the queue's order.
 pub(super) fn decide(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory]) {
     cut(scene, cars, memory);
-    let target = allocate(scene.site, &room(scene), scene.queue);
+    let target = allocate(scene.site, &capacity(scene, |row| row.fair), scene.queue);
     make_room(scene, cars, memory, &target);
     raise(scene, cars, memory, &target);
 }
@@ -74,7 +74,7 @@ fn make_room(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory], target: 
         }
         for circuit in scene.site.path(scene.site.evse(ask.evse).circuit) {
             for phase in ask.phases.iter() {
-                is_short[circuit.0][phase] |= scene.rows[circuit.0].room[phase] - had[circuit.0][phase] < lacks;
+                is_short[circuit.0][phase] |= scene.rows[circuit.0].fair[phase] - had[circuit.0][phase] < lacks;
             }
         }
     }
@@ -89,40 +89,44 @@ fn make_room(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory], target: 
 
 /// Raises to the target, as far as the ledger has room for every limit that may still be in force.
 fn raise(scene: &Scene, cars: &mut [Car], memory: &[RowMemory], target: &[Share]) {
-    let mut left = room(scene);
+    let mut left = capacity(scene, |row| row.room);
+    let mut untold = capacity(scene, |row| row.room);
     for ask in scene.queue {
         spend(scene, &mut left, ask, counted(scene, cars, ask.evse));
+        spend(scene, &mut untold, ask, cars[ask.evse.0].setpoint);
     }
     for (ask, share) in scene.queue.iter().zip(target) {
-        let evse = scene.site.evse(ask.evse);
         let already = counted(scene, cars, ask.evse);
         let car = &mut cars[ask.evse.0];
-        car.because = match scene.sights[ask.evse.0] {
-            Sight::Lost(circuit) => Reason::MeterLost(circuit),
-            Sight::Clear | Sight::Stale(_) => share.because,
+        car.because = match (scene.sights[ask.evse.0], share.because) {
+            (Sight::Lost(circuit), _) => Reason::MeterLost(circuit),
+            // It has current: what holds it down is the row, not the queue.
+            (_, Reason::Waiting(circuit, phase)) if car.setpoint.is_positive() => Reason::Circuit(circuit, phase),
+            (_, because) => because,
         };
-        let gain = share.amps - car.setpoint;
-        let is_worth_it = gain >= scene.site.tuning.dead_band && gain.is_positive();
-        if !is_worth_it && car.setpoint.is_positive() || !gain.is_positive() {
+        let worth = if car.setpoint.is_positive() { scene.site.tuning.dead_band.max(ask.step) } else { ask.entry };
+        if share.amps - car.setpoint < worth.min(ask.least) || !may_rise(scene, ask.evse, share.amps) {
             continue;
         }
-        if !may_rise(scene, ask.evse, share.amps) {
+        let row = tightest(scene.site, &untold, ask.evse, ask.phases);
+        if let Some((_, Reason::Circuit(circuit, phase))) = row.filter(|(room, _)| *room < worth) {
+            let is_on = car.setpoint.is_positive();
+            car.because = if is_on { Reason::Circuit(circuit, phase) } else { Reason::Waiting(circuit, phase) };
             continue;
         }
-        if is_held(scene, memory, ask) || !car.is_settled(evse, scene.now) {
+        if is_held(scene, memory, ask) || !car.is_settled(scene.site.evse(ask.evse), scene.now) {
             car.because = Reason::Hold;
             continue;
         }
         let room = tightest(scene.site, &left, ask.evse, ask.phases).map_or(share.amps, |(room, _)| room);
         let fits = if room < Amps::ZERO { Amps::ZERO } else { share.amps.min((already + room).floor_to(ask.step)) };
-        let needed = if car.setpoint.is_positive() { car.setpoint + scene.site.tuning.dead_band } else { ask.least };
-        if fits < share.amps {
+        if fits < car.setpoint + worth.min(ask.least) {
             car.because = Reason::AwaitsCut;
+            continue;
         }
-        if fits >= needed {
-            car.settle(fits, scene.now);
-            spend(scene, &mut left, ask, (fits - already).max(Amps::ZERO));
-        }
+        spend(scene, &mut left, ask, (fits - already).max(Amps::ZERO));
+        spend(scene, &mut untold, ask, fits - car.setpoint);
+        car.settle(fits, scene.now);
     }
 }
 
@@ -195,14 +199,14 @@ fn spend(scene: &Scene, left: &mut Capacity, ask: &Ask, amps: Amps) {
     }
 }
 
-fn room(scene: &Scene) -> Capacity {
-    scene.rows.iter().map(|row| PerPhase::from_fn(|phase| Some(row.room[phase]))).collect()
+fn capacity(scene: &Scene, of: impl Fn(&RowView) -> PerPhase<Amps>) -> Capacity {
+    scene.rows.iter().map(|row| PerPhase::from_fn(|phase| Some(of(row)[phase]))).collect()
 }
 
 /// Facts about our own decision, checked after it is made: every setpoint zero or least…most, and no raise onto a row
 /// whose ledger it breaks. `before` are the setpoints of the step before.
 pub(super) fn is_sound(scene: &Scene, cars: &[Car], before: &[Amps]) -> bool {
-    let mut left = room(scene);
+    let mut left = capacity(scene, |row| row.room);
     for ask in scene.queue {
         spend(scene, &mut left, ask, counted(scene, cars, ask.evse));
     }
