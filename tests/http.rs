@@ -1,5 +1,7 @@
 //! Does the page's server keep its promises over real sockets? Every route, a slow reader, too many, and rude ones.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test falls over where something is missing")]
+
 use headroom::clock::Clock;
 use headroom::http::{CONNECTIONS_MOST, STREAMS_MOST, serve};
 use headroom::status::{CircuitStatus, EvseStatus, Status};
@@ -83,6 +85,23 @@ async fn the_status_is_the_one_that_was_published() {
         assert_eq!(history["spans"][span]["step_s"], step);
         let house = history["spans"][span]["house_a"][0].as_array().unwrap();
         assert!(house.contains(&7.0.into()), "{history}");
+    }
+}
+
+#[test]
+fn every_field_and_every_metric_is_in_the_manual() {
+    let manual = include_str!("../docs/STATUS.md");
+    let status = include_str!("../src/status/mod.rs");
+    let fields = status.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": "));
+    let mut count = 0;
+    for (field, _) in fields {
+        count += 1;
+        assert!(manual.contains(&format!("`{field}`")) || manual.contains(&format!("`{field}[]`")), "{field}");
+    }
+    assert!(count > 40, "{count} fields");
+    let metrics = include_str!("../src/http/metrics.rs");
+    for name in metrics.split('"').filter(|name| name.starts_with("evse_") || name.ends_with("_seconds")) {
+        assert!(manual.contains(&format!("headroom_{name}")), "{name}");
     }
 }
 
