@@ -1,6 +1,11 @@
 //! Does the page's server keep its promises over real sockets? Every route, a slow reader, too many, and rude ones.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test falls over where something is missing")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test falls over where something is missing"
+)]
 
 use headroom::clock::Clock;
 use headroom::http::{CONNECTIONS_MOST, STREAMS_MOST, serve};
@@ -187,7 +192,7 @@ async fn a_slow_reader_gets_the_newest_and_no_queue_of_old() {
         let count = timeout(Duration::from_secs(10), slow.read(&mut buffer)).await.unwrap().unwrap();
         assert!(count > 0, "closed after {heard:?}");
         // Of the x's only a few are kept: enough to know the field that follows them.
-        tail.extend(String::from_utf8_lossy(&buffer[..count]).replace("xxxxxxxx", "x").chars());
+        tail.push_str(&String::from_utf8_lossy(&buffer[..count]).replace("xxxxxxxx", "x"));
         while let Some((before, after)) = tail.split_once("\"house_a\":[") {
             let Some((house, _)) = after.split_once('.') else { break };
             heard.push(house.parse::<i32>().unwrap());
