@@ -234,7 +234,7 @@ impl Scale {
             value if value > house && value < load => (CARS, over(Paint::Cars)),
             value if value > load && value < 0.0 => (SUN, Paint::Sun),
             value if value > limit => (' ', Paint::Plain),
-            // However thin it is, what is kept free shows.
+            // A cell that reaches into what is kept free shows it.
             _ if from + step > usable => (MARGIN, Paint::Soft),
             _ if circuit.headroom_a.is_none() => ('?', Paint::Soft),
             _ => (LEFT, Paint::Soft),
