@@ -207,7 +207,9 @@ fn look(arguments: &ProbeArguments) -> ExitCode {
 
 #[cfg(feature = "demo")]
 fn demo(arguments: &DemoArguments, log: Option<&str>) -> ExitCode {
-    let _logging = journal::start(log.or(Some("error")));
+    // In a terminal the picture has the alarms; a log would run across it. The broker's own log is none of ours.
+    let usual = if is_terminal() { "headroom=off" } else { "error,rumqttd=off" };
+    let _logging = journal::start(log.or(Some(usual)));
     let options = crate::demo::Options {
         http_port: arguments.http_port,
         ocpp_port: arguments.ocpp_port,

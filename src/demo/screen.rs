@@ -58,7 +58,7 @@ impl Screen {
     fn redrawn(&self, picture: &str, line: Line) -> String {
         let heading = format!("headroom demo    the page: http://{}/    Ctrl-C ends it", self.page);
         // Home, each line cleared to its end, then all below: redrawn without flicker.
-        let body = [heading.as_str(), "", picture, "", line.words, ""].join("\n").replace('\n', "\x1b[K\n");
+        let body = [heading.as_str(), "", picture.trim_end(), "", line.words, ""].join("\n").replace('\n', "\x1b[K\n");
         format!("\x1b[H{body}\x1b[J")
     }
 
