@@ -12,17 +12,43 @@ use std::collections::BTreeMap;
 /// A charger gets this long to dial in after our start, or again after it was cut off, before anybody is told.
 const GRACE: Duration = Duration::from_secs(60);
 
+/// An overload ends within meter interval and response where cars can end it; longer, and it is the house's own.
+const OVERLOAD_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Something that is wrong now.
+#[derive(Debug, Clone)]
+pub(super) struct Finding {
+    id: String,
+    severity: Severity,
+    text: String,
+    /// It is told when it has lasted this long.
+    patience: Duration,
+}
+
+impl Finding {
+    fn new(id: String, severity: Severity, text: String) -> Self {
+        Finding { id, severity, text, patience: Duration::ZERO }
+    }
+}
+
 /// The alarms that last, by id.
 #[derive(Debug, Default)]
 pub(super) struct Alarms {
     lasting: BTreeMap<String, Alarm>,
+    /// When each finding was first made without a break.
+    found: BTreeMap<String, Moment>,
 }
 
 impl Alarms {
     /// Replaces what lasts, logs what is new and what is over, and answers with all, the worst first.
-    pub(super) fn update(&mut self, found: Vec<(String, Severity, String)>, wall: DateTime<Utc>) -> Vec<Alarm> {
+    pub(super) fn update(&mut self, findings: Vec<Finding>, now: Moment, wall: DateTime<Utc>) -> Vec<Alarm> {
+        let first = |id: &String| (id.clone(), self.found.get(id).copied().unwrap_or(now));
+        self.found = findings.iter().map(|finding| first(&finding.id)).collect();
         let mut lasting = BTreeMap::new();
-        for (id, severity, text) in found {
+        for Finding { id, severity, text, patience } in findings {
+            if self.found.get(&id).is_some_and(|since| now.since(*since) < patience) {
+                continue;
+            }
             let since = self.lasting.get(&id).map(|alarm| alarm.since);
             if since.is_none() {
                 match severity {
@@ -49,7 +75,7 @@ pub(super) fn find(
     decision: &Decision,
     policy: &PolicyStatus,
     now: Moment,
-) -> Vec<(String, Severity, String)> {
+) -> Vec<Finding> {
     let mut found = meters(config, seen, decision);
     found.extend(overloads(config, decision));
     for id in config.site.evse_ids() {
@@ -57,12 +83,12 @@ pub(super) fn find(
     }
     found.extend(policy.refused.iter().map(|why| {
         let text = format!("policy: the cloud's document is refused ({why}); the last good one stands");
-        ("policy-refused".to_string(), Severity::Warning, text)
+        Finding::new("policy-refused".to_string(), Severity::Warning, text)
     }));
     found
 }
 
-fn meters(config: &Config, seen: &Observation, decision: &Decision) -> Vec<(String, Severity, String)> {
+fn meters(config: &Config, seen: &Observation, decision: &Decision) -> Vec<Finding> {
     let site = &config.site;
     let lost =
         site.meters.iter().enumerate().filter(|(_, meter)| {
@@ -74,12 +100,12 @@ fn meters(config: &Config, seen: &Observation, decision: &Decision) -> Vec<(Stri
             None => format!("meter \"{}\": too few good samples yet", meter.id),
         };
         let text = format!("{why}; the cars behind {} are on fallback", site.circuit(meter.circuit).name);
-        (format!("meter-{}-lost", meter.id), Severity::Error, text)
+        Finding::new(format!("meter-{}-lost", meter.id), Severity::Error, text)
     })
     .collect()
 }
 
-fn overloads(config: &Config, decision: &Decision) -> Vec<(String, Severity, String)> {
+fn overloads(config: &Config, decision: &Decision) -> Vec<Finding> {
     let site = &config.site;
     let mut found = Vec::new();
     for (circuit, row) in site.circuits.iter().zip(&decision.rows) {
@@ -90,23 +116,19 @@ fn overloads(config: &Config, decision: &Decision) -> Vec<(String, Severity, Str
                 "circuit \"{}\": {phase} carries {} of {}; cars on it are cut, the rest is the house's",
                 circuit.id, load[phase], circuit.limit[phase]
             );
-            found.push((format!("circuit-{}-over", circuit.id), Severity::Error, text));
+            let finding = Finding::new(format!("circuit-{}-over", circuit.id), Severity::Error, text);
+            found.push(Finding { patience: OVERLOAD_PATIENCE, ..finding });
         }
     }
     found
 }
 
-fn charger(
-    config: &Config,
-    seen: &Observation,
-    decision: &Decision,
-    id: EvseId,
-    now: Moment,
-) -> Option<(String, Severity, String)> {
+fn charger(config: &Config, seen: &Observation, decision: &Decision, id: EvseId, now: Moment) -> Option<Finding> {
     let evse = config.site.evse(id);
     let report = seen.reports.get(id.0)?;
     let disobeys = decision.cars.get(id.0).is_some_and(|car| car.disobeys);
-    let alarm = |what: &str, text: String| Some((format!("charger-{}-{what}", evse.id), Severity::Warning, text));
+    let alarm =
+        |what: &str, text: String| Some(Finding::new(format!("charger-{}-{what}", evse.id), Severity::Warning, text));
     match report.link {
         Link::Never if now > Moment::START + GRACE => alarm(
             "unreachable",
@@ -137,18 +159,35 @@ fn charger(
 mod tests {
     use super::*;
 
+    fn at(seconds: i64) -> (Moment, DateTime<Utc>) {
+        (Moment::from_millis(seconds as u64 * 1000), DateTime::from_timestamp(seconds, 0).unwrap())
+    }
+
+    fn ids(alarms: &[Alarm]) -> Vec<(&str, i64)> {
+        alarms.iter().map(|alarm| (alarm.id.as_str(), alarm.since.timestamp())).collect()
+    }
+
     #[test]
     fn an_alarm_keeps_its_beginning_and_the_worst_comes_first() {
         let mut alarms = Alarms::default();
-        let at = |seconds| DateTime::<Utc>::from_timestamp(seconds, 0).unwrap();
-        let warning = ("b".to_string(), Severity::Warning, "late".to_string());
-        let error = ("a".to_string(), Severity::Error, "gone".to_string());
-        alarms.update(vec![warning.clone()], at(1));
-        let all = alarms.update(vec![warning, error], at(2));
-        assert_eq!(
-            all.iter().map(|alarm| (alarm.id.as_str(), alarm.since)).collect::<Vec<_>>(),
-            [("a", at(2)), ("b", at(1))]
-        );
-        assert!(alarms.update(vec![], at(3)).is_empty());
+        let mut update = |findings, (now, wall)| alarms.update(findings, now, wall);
+        let warning = Finding::new("b".into(), Severity::Warning, "late".into());
+        let error = Finding::new("a".into(), Severity::Error, "gone".into());
+        update(vec![warning.clone()], at(1));
+        assert_eq!(ids(&update(vec![warning, error], at(2))), [("a", 2), ("b", 1)]);
+        assert!(update(vec![], at(3)).is_empty());
+    }
+
+    #[test]
+    fn what_ends_by_itself_is_not_told() {
+        let mut alarms = Alarms::default();
+        let mut update = |findings, (now, wall)| alarms.update(findings, now, wall);
+        let over = Finding::new("over".into(), Severity::Error, "too much".into());
+        let over = Finding { patience: Duration::from_secs(20), ..over };
+        assert!(update(vec![over.clone()], at(1)).is_empty());
+        assert!(update(vec![over.clone()], at(20)).is_empty());
+        assert!(update(vec![], at(21)).is_empty());
+        assert!(update(vec![over.clone()], at(22)).is_empty(), "it counts from its return");
+        assert_eq!(ids(&update(vec![over], at(42))), [("over", 42)]);
     }
 }

@@ -21,15 +21,13 @@ use crate::time::{Duration, Moment};
 use crate::units::Amps;
 use crate::{cloud, http, modbus, mqtt, ocpp};
 use alarms::Alarms;
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Utc};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// A wall clock that shows an earlier year has not been set yet.
-const FIRST_TRUSTED_YEAR: i32 = 2026;
 /// An orderly stop gives the edges this long to say goodbye; systemd is promised 5 s for all of it.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -162,7 +160,7 @@ impl Daemon {
     fn step(&mut self) -> Decision {
         let (now, wall) = (self.clock.now(), self.clock.wall());
         let mut seen = self.inbox.read();
-        seen.wall = Some(wall).filter(|wall| wall.year() >= FIRST_TRUSTED_YEAR);
+        seen.wall = self.policy_state.borrow().wall(wall);
         let policy = self.policy.borrow_and_update().clone();
         let decision = control::step(&self.config.site, &mut self.state, &seen, &policy, now);
         for order in &decision.orders {
@@ -175,7 +173,7 @@ impl Daemon {
     fn show(&mut self, seen: &control::Observation, decision: &Decision, now: Moment, wall: DateTime<Utc>) {
         let policy = self.policy_state.borrow().status(now, wall);
         let found = alarms::find(&self.config, seen, decision, &policy, now);
-        let alarms = self.alarms.update(found, wall);
+        let alarms = self.alarms.update(found, now, wall);
         let picture = status::picture(&self.config, seen, decision, policy, alarms, (now, wall));
         self.status.send_replace(Arc::new(picture));
     }
