@@ -191,6 +191,14 @@ fn shipped_configurations_have_neither_errors_nor_warnings() {
 }
 
 #[test]
+fn what_the_readme_shows_is_fine() {
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    let shown = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let loaded = compile_with(shown, "README.md", Path::new(""), &devices(), CheckOptions { read_secrets: false });
+    assert!(loaded.diagnostics.is_empty(), "{}", loaded.render(false));
+}
+
+#[test]
 fn without_their_secrets_shipped_configurations_give_no_config_to_run_with() {
     let loaded = load_with(Path::new("config/headroom.toml"), &devices(), CheckOptions { read_secrets: false });
     assert!(loaded.config.is_none(), "a charger would need no password");
