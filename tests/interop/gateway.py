@@ -1,6 +1,5 @@
 """The real `headroom` in a process of its own, with free ports and a folder of its own."""
 
-import json
 import os
 import signal
 import socket
@@ -31,6 +30,7 @@ listen = "127.0.0.1:{http}"
 
 [control]
 hold_s = 1
+restart_s = 10
 stale_after_s = 3
 lost_after_s = 5
 good_samples = 3
@@ -94,8 +94,10 @@ class Gateway:
     def evse(self, name: str) -> dict:
         return next(evse for evse in self.status()["evses"] if evse["id"] == name)
 
-    def setpoint(self, name: str) -> float:
-        return amps(self.evse(name)["setpoint_a"])
+    def measures(self, name: str, current: float) -> bool:
+        """Does it know by the charger's own meter that the car takes so much?"""
+        evse = self.evse(name)
+        return evse["is_measured"] and max(evse["draw_a"]) == current
 
     def text(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
@@ -115,15 +117,7 @@ class Gateway:
                 self.kill()
 
 
-def amps(value) -> float:
-    """Amperes as a number."""
-    return float(value)
-
-
 def run(*arguments: str, within: float = SOON, **options) -> subprocess.CompletedProcess:
     """One of headroom's other commands, to its end."""
     return subprocess.run([BINARY, *arguments], capture_output=True, text=True, timeout=within, **options)
 
-
-def json_lines(text: str) -> list:
-    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]

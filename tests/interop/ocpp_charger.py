@@ -14,6 +14,7 @@ from ocpp.v16.enums import Action
 
 CAR_MOST_A = 16.0
 CAR_LEAST_A = 6.0
+DIAL_EVERY_S = 0.5
 
 
 def instant(text: str) -> float:
@@ -91,6 +92,8 @@ class OcppCharger:
         self.faults, self.heard, self.profiles, self.cleared, self.triggered = [], [], [], [], []
         self.settings = {}
         self.booted = self.started = self.ended = None
+        self.energy_wh = 0.0
+        self.dialled_again = 0
         self.fault = None
         self.is_over = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -130,40 +133,51 @@ class OcppCharger:
 
     async def _charge(self) -> None:
         login = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
-        async with websockets.connect(
-            self.url, subprotocols=["ocpp1.6"], additional_headers={"Authorization": f"Basic {login}"}
-        ) as socket:
-            assert socket.subprotocol == "ocpp1.6"
-            station = Station(self.user, socket, owner=self)
-            listening = asyncio.create_task(station.start())
+        dial = {"subprotocols": ["ocpp1.6"], "additional_headers": {"Authorization": f"Basic {login}"}}
+        while not self.is_over.is_set():
             try:
-                await self._session(station, listening)
-            finally:
-                listening.cancel()
+                async with websockets.connect(self.url, **dial) as socket:
+                    assert socket.subprotocol == "ocpp1.6"
+                    await self._connected(Station(self.user, socket, owner=self))
+            except (OSError, websockets.ConnectionClosed):
+                # The gateway is away: the transaction goes on, and the charger dials again.
+                self.dialled_again += 1
+            await asyncio.sleep(DIAL_EVERY_S)
 
-    async def _session(self, station: Station, listening: asyncio.Task) -> None:
-        say = station.call
-        self.booted = await say(call.BootNotification(charge_point_model="Python", charge_point_vendor="Peer"), suppress=False)
-        for status in ("Available", "Preparing"):
-            await say(call.StatusNotification(1, "NoError", status), suppress=False)
-        await say(call.Authorize(self.id_tag), suppress=False)
-        begun = await say(call.StartTransaction(1, self.id_tag, 0, now_text()), suppress=False)
-        self.started = begun
-        await say(call.StatusNotification(1, "NoError", "Charging"), suppress=False)
-        energy = 0.0
-        while not self.is_over.is_set() and not listening.done():
+    async def _connected(self, station: Station) -> None:
+        listening = asyncio.create_task(station.start())
+        session = asyncio.create_task(self._session(station))
+        try:
+            done, _ = await asyncio.wait([listening, session], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            listening.cancel()
+            session.cancel()
+
+    async def _session(self, station: Station) -> None:
+        async def say(message):
+            return await station.call(message, suppress=False)
+
+        if self.started is None:
+            self.booted = await say(call.BootNotification(charge_point_model="Python", charge_point_vendor="Peer"))
+            for status in ("Available", "Preparing"):
+                await say(call.StatusNotification(1, "NoError", status))
+            await say(call.Authorize(self.id_tag))
+            self.started = await say(call.StartTransaction(1, self.id_tag, 0, now_text()))
+        await say(call.StatusNotification(1, "NoError", "Charging"))
+        transaction = self.started.transaction_id
+        while not self.is_over.is_set():
             current = self.current_a()
-            energy += current * 3 * 230 / 3600
+            self.energy_wh += current * 3 * 230 / 3600
             phases = [
                 {"value": f"{current:.1f}", "measurand": "Current.Import", "unit": "A", "phase": f"L{n}"} for n in (1, 2, 3)
             ]
-            register = {"value": f"{energy:.0f}", "measurand": "Energy.Active.Import.Register", "unit": "Wh"}
+            register = {"value": f"{self.energy_wh:.0f}", "measurand": "Energy.Active.Import.Register", "unit": "Wh"}
             value = {"timestamp": now_text(), "sampledValue": [*phases, register]}
-            await say(call.MeterValues(1, [value], begun.transaction_id), suppress=False)
+            await say(call.MeterValues(1, [value], transaction))
             await asyncio.sleep(1)
-        if not listening.done():
-            stop = call.StopTransaction(round(energy), now_text(), begun.transaction_id, reason="Local")
-            self.ended = await say(stop, suppress=False)
+        self.ended = await say(call.StopTransaction(round(self.energy_wh), now_text(), transaction, reason="Local"))
 
 
 def charger_toml(name: str, identity: str, password: str, lease_s: int = 120) -> str:

@@ -69,7 +69,7 @@ def test_every_frame_fits_the_schemas_and_the_limit_is_a_lease(gateway, meter, o
     # The schedule begins in the past, so the lease is what is left of the first period.
     assert charger.limit_a(received + LEASE_S - 3) == 16
     assert charger.limit_a(received + LEASE_S + 3) == 6
-    wait_for("headroom counts what it measures", lambda: running.evse("left")["is_measured"])
+    wait_for("headroom counts what it measures", lambda: running.measures("left", 16))
 
     meter.house = [14.5, 3.0, 3.0]
     wait_for("9 A are left on L1", lambda: charger.current_a() == 9)
@@ -89,6 +89,23 @@ def test_a_lease_is_renewed_before_it_ends(gateway, meter, over):
     while time.monotonic() < end:
         assert charger.current_a() == 16, "a lease lapsed although headroom lives"
         time.sleep(0.2)
+
+
+def test_a_restart_within_the_lease_changes_no_current(gateway, meter, over):
+    toml, url = site(meter)
+    running = gateway(toml)
+    charger = over(OcppCharger(url, "PEER-1", SECRET))
+    meter.cars.append(charger.on_site)
+    meter.house = [13.5, 3.0, 3.0]
+    wait_for("it charges at 10 A", lambda: charger.started and charger.current_a() == 10, within=60)
+    wait_for("headroom counts what it measures", lambda: running.measures("left", 10))
+    running.stop()
+    running.start()
+    wait_for("the charger is back", lambda: charger.dialled_again and running.evse("left")["online"])
+    end = time.monotonic() + LEASE_S
+    while time.monotonic() < end:
+        assert charger.current_a() == 10, [p[2]["charging_schedule"]["charging_schedule_period"] for p in charger.profiles]
+        time.sleep(0.1)
 
 
 def test_a_charger_that_accepts_and_ignores_is_seen_and_told(gateway, meter, over):
@@ -121,6 +138,7 @@ def test_without_headroom_the_charger_falls_back_by_itself(gateway, meter, over)
     charger = over(RustCharger(url, "PEER-1", SECRET))
     meter.cars.append(charger.on_site)
     wait_for("it charges at 16 A", lambda: charger.current_a() == 16 and charger.lines[-1]["limit_a"] == 16, within=60)
+    wait_for("headroom counts what it measures", lambda: running.measures("left", 16))
     meter.house = [13.5, 3.0, 3.0]
     wait_for("10 A are left on L1", lambda: charger.current_a() == 10)
     running.kill()
