@@ -14,6 +14,8 @@ const TOLERANCE: Amps = Amps::milli(500);
 const STRIKES: u8 = 3;
 /// So many cuts that no meter has shown, one after the other, are disobedience.
 const UNSHOWN: u8 = 2;
+/// A report may be this much later than its interval.
+const LATENESS: Duration = Duration::from_secs(3);
 /// Setpoints of the last response time are remembered, this many of them.
 const MOST_PAST: usize = 16;
 
@@ -65,7 +67,8 @@ pub(super) struct Sent {
 /// An EVSE's current as seen now.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Draw {
-    /// Proven (or, without a meter of its own, assumed) on the site's phases; never above the setpoint.
+    /// Proven (or, without a meter of its own, assumed) on the site's phases; never above the setpoint, nor above what
+    /// it counts for: a car that has left is not taken off the load a second time.
     pub least: PerPhase<Amps>,
     /// What it takes as far as known, also beyond its setpoint.
     pub seen: PerPhase<Amps>,
@@ -73,6 +76,8 @@ pub(super) struct Draw {
     pub is_measured: bool,
     /// The most that may be in force.
     pub worst: Amps,
+    /// What it takes may have changed this long ago, and its own meter has not said so yet.
+    pub blind: Duration,
 }
 
 impl Car {
@@ -121,8 +126,12 @@ impl Car {
             // What it counts for is what it will be told first when it returns.
             self.setpoint = worst;
         }
-        let least = PerPhase::from_fn(|phase| seen[phase].min(self.setpoint));
-        Draw { least, seen, is_measured: own.is_some(), worst }
+        let least = PerPhase::from_fn(|phase| seen[phase].min(self.setpoint).min(worst));
+        let blind = match evse.metering {
+            Some(interval) if own.is_some() && worst.is_positive() => interval + LATENESS,
+            Some(_) | None => Duration::ZERO,
+        };
+        Draw { least, seen, is_measured: own.is_some(), worst, blind }
     }
 
     /// The load above an unreachable charger has fallen: by half of what it was taken to draw, and it counts as drawing
@@ -277,7 +286,5 @@ impl Car {
 }
 
 fn is_fresh(evse: &Evse, measured: &Measured, now: Moment) -> bool {
-    /// A report may be this much later than its interval.
-    const LATENESS: Duration = Duration::from_secs(3);
     evse.metering.is_some_and(|interval| now.since(measured.at) <= interval * 2 + LATENESS)
 }

@@ -24,7 +24,10 @@ pub(super) struct RowMemory {
     pending: Vec<Pending>,
     /// The last cut on each phase.
     pub last_cut: PerPhase<Option<Moment>>,
-    quiet: Quiet,
+    /// The smallest base load of the last [`PATIENCE`] to twice that.
+    quiet: Lately,
+    /// The greatest base load of the time in which cars' own meters and this one may be out of step.
+    loud: Lately,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -37,9 +40,9 @@ struct Pending {
     until: Moment,
 }
 
-/// The smallest base load of the last [`PATIENCE`] to twice that.
+/// The smallest, or the greatest, base load of the last span to twice that.
 #[derive(Debug, Clone, Copy, Default)]
-struct Quiet {
+struct Lately {
     now: Option<PerPhase<Amps>>,
     before: Option<PerPhase<Amps>>,
     turned: Moment,
@@ -49,7 +52,8 @@ struct Quiet {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RowView {
     pub shown: Row,
-    /// What cars together may have now, raises included.
+    /// What cars together may have now, raises included: beside the greatest base load of the last few seconds. A car's
+    /// own meter and this one never speak at once, and what one of them has not seen yet is nobody's to give away.
     pub room: PerPhase<Amps>,
     /// The same beside the smallest base load of the last while, for who yields to whom: cars whose own meters are late
     /// look like house load for some seconds.
@@ -75,6 +79,8 @@ pub(super) struct Below {
     pub fallback: PerPhase<Amps>,
     /// What those fall back to that ask.
     pub asking: PerPhase<Amps>,
+    /// How far their own meters may be out of step with the circuit's, at most.
+    pub blind: Duration,
 }
 
 impl Below {
@@ -92,6 +98,7 @@ impl Below {
             self.least[phase] += draw.least[phase];
             self.seen[phase] += draw.seen[phase];
         }
+        self.blind = self.blind.max(draw.blind.min(PATIENCE));
     }
 }
 
@@ -154,6 +161,9 @@ impl RowMemory {
             Some(_) => sample.map(|sample| sample.current),
             None => Some(PerPhase::from_fn(|phase| circuit.other_load[phase] + below.seen[phase])),
         };
+        if let Some(sample) = sample {
+            self.loud.hear(base_of(sample, below), below.blind, now, Amps::max);
+        }
         let mut view = RowView {
             shown: Row { freshness, load, draw: below.seen, headroom: PerPhase::default() },
             room: PerPhase::default(),
@@ -166,11 +176,14 @@ impl RowMemory {
             let margin = circuit.margin[phase] + extra;
             let target = limit[phase] - margin - below.reserved[phase];
             let slack = margin.scaled(1, 2);
-            let (base, quiet) = match (freshness, sample) {
-                (Freshness::Unmetered, _) => (circuit.other_load[phase], circuit.other_load[phase]),
+            let (base, quiet, loud) = match (freshness, sample) {
+                (Freshness::Unmetered, _) => {
+                    let stated = circuit.other_load[phase];
+                    (stated, stated, stated)
+                }
                 (Freshness::Fresh | Freshness::Stale, Some(sample)) => {
-                    let base = sample.current[phase] - below.least[phase];
-                    (base, self.quiet.least(base, phase))
+                    let base = base_of(sample, below)[phase];
+                    (base, self.quiet.with(base, phase, Amps::min), self.loud.with(base, phase, Amps::max))
                 }
                 (Freshness::Lost | Freshness::Fresh | Freshness::Stale, _) => {
                     // Nothing is known of the house: `check` has made sure that all fallbacks fit beside its worst.
@@ -182,7 +195,7 @@ impl RowMemory {
                     continue;
                 }
             };
-            view.room[phase] = target - base;
+            view.room[phase] = target - loud;
             view.shown.headroom[phase] = limit[phase] - margin - base;
             view.fair[phase] = target - quiet;
             view.keep[phase] = target - quiet;
@@ -213,24 +226,28 @@ impl RowMemory {
         }
         self.last_sample = Some(sample.at);
         self.last_load = sample.current;
-        self.quiet.hear(PerPhase::from_fn(|phase| sample.current[phase] - below.least[phase]), now);
+        self.quiet.hear(base_of(sample, below), PATIENCE, now, Amps::min);
     }
 }
 
-impl Quiet {
-    fn hear(&mut self, base: PerPhase<Amps>, now: Moment) {
-        if now.since(self.turned) > PATIENCE * 2 {
-            *self = Quiet { now: None, before: None, turned: now };
-        } else if now.since(self.turned) >= PATIENCE {
-            *self = Quiet { now: None, before: self.now, turned: now };
+impl Lately {
+    fn hear(&mut self, base: PerPhase<Amps>, span: Duration, now: Moment, pick: fn(Amps, Amps) -> Amps) {
+        if now.since(self.turned) > span * 2 {
+            *self = Lately { now: None, before: None, turned: now };
+        } else if now.since(self.turned) >= span {
+            *self = Lately { now: None, before: self.now, turned: now };
         }
-        let least = |old: PerPhase<Amps>| PerPhase::from_fn(|phase| old[phase].min(base[phase]));
-        self.now = Some(self.now.map_or(base, least));
+        self.now = Some(self.now.map_or(base, |old| PerPhase::from_fn(|phase| pick(old[phase], base[phase]))));
     }
 
-    fn least(&self, base: Amps, phase: Phase) -> Amps {
-        [self.now, self.before].into_iter().flatten().fold(base, |least, seen| least.min(seen[phase]))
+    fn with(&self, base: Amps, phase: Phase, pick: fn(Amps, Amps) -> Amps) -> Amps {
+        [self.now, self.before].into_iter().flatten().fold(base, |picked, seen| pick(picked, seen[phase]))
     }
+}
+
+/// What is not our cars', by their least.
+fn base_of(sample: &Sample, below: &Below) -> PerPhase<Amps> {
+    PerPhase::from_fn(|phase| sample.current[phase] - below.least[phase])
 }
 
 /// What the circuit may carry: its fuse, and at the grid connection what the policy leaves of it.

@@ -1,5 +1,7 @@
 //! Sentences about one step and the next, without a plant: reports and samples by hand.
 
+mod safety;
+
 use super::observation::{Accepted, Answer, Link, Measured, Plug, Report, Sample, Session};
 use super::*;
 use crate::site::{Circuit, Evse, LapseClass, Meter, MeterId, Rotation, Tuning, Wiring};

@@ -1,0 +1,73 @@
+//! Ways to take more than fits, each tried by hand.
+
+use super::*;
+
+impl World {
+    /// Only the meter speaks; own measurements stay what they were.
+    fn sample(&mut self, amps: [i32; 3]) -> Decision {
+        self.now = self.now + Duration::from_secs(1);
+        self.seen.samples[0] =
+            Some(Sample { at: self.now, current: PerPhase(amps.map(Amps::whole)), watts: None, millivolts: None });
+        self.step()
+    }
+
+    /// What all have been told together.
+    fn granted(&self) -> Amps {
+        self.state.cars.iter().map(|car| car.setpoint).sum()
+    }
+}
+
+#[test]
+fn a_car_that_rests_for_a_moment_lends_nothing_to_the_others() {
+    let mut world = World::new();
+    world.plug_in(0);
+    world.plug_in(1);
+    world.run(200);
+    assert_eq!(world.amps(), [11, 10]);
+    // The left car takes nothing any more; its own meter has not said so yet.
+    world.sample([3, 13, 3]);
+    assert!(world.granted() <= Amps::whole(21), "{:?}: the left one may go on at any time", world.amps());
+    world.sample([3, 13, 3]);
+    assert!(world.granted() <= Amps::whole(21), "{:?}: the left one may go on at any time", world.amps());
+}
+
+#[test]
+fn a_car_that_has_left_is_not_taken_off_the_load_twice() {
+    let mut world = World::new();
+    world.site.evses.push(evse("third", Rotation::three(Phase::ALL)));
+    world.policy = Policy::open(3);
+    world.state = State::new(&world.site, world.now);
+    world.seen = Observation::nothing(&world.site, 0);
+    world.plug_in(0);
+    world.plug_in(1);
+    world.plug_in(2);
+    for _ in 0..200 {
+        let told = world.second();
+        world.obey(&told, &[0, 1, 2]);
+    }
+    let left = world.state.cars[0].setpoint;
+    // The meter and the plug tell that it is gone, its own meter not yet.
+    world.seen.reports[0].plug = Plug::Available;
+    world.seen.reports[0].session = None;
+    let others = world.granted() - left;
+    world.sample([3, 3 + others.as_milli() / 1000, 3]);
+    assert!(world.granted() <= Amps::whole(21), "{}", world.granted());
+}
+
+#[test]
+fn an_own_measurement_newer_than_the_sample_frees_nothing() {
+    let mut world = World::new();
+    world.plug_in(0);
+    world.plug_in(1);
+    world.takes(0, Amps::ZERO);
+    world.run(200);
+    // Both rise; the left one rested so far.
+    world.house = [3; 3];
+    world.sample([3, 3, 3]);
+    let before = world.granted();
+    world.now = world.now + Duration::from_millis(500);
+    world.takes(0, Amps::whole(11));
+    world.takes(1, Amps::whole(10));
+    world.step();
+    assert!(world.granted() <= before.max(Amps::whole(21)), "{:?}", world.amps());
+}
