@@ -115,7 +115,9 @@ impl Car {
         self.begin_session(evse, report, now);
         self.hear_answer(evse, report);
         self.ledger.expire(now);
-        let own = report.measured.filter(|measured| is_fresh(evse, measured, now));
+        // What a charger said before it went is no news of what its car takes since.
+        let is_up = matches!(report.link, Link::Up { .. });
+        let own = report.measured.filter(|measured| is_up && is_fresh(evse, measured, now));
         if let Some(measured) = own.filter(|measured| Some(measured.at) > self.last_measured) {
             self.last_measured = Some(measured.at);
             self.compare(evse, &measured);

@@ -71,3 +71,21 @@ fn an_own_measurement_newer_than_the_sample_frees_nothing() {
     world.step();
     assert!(world.granted() <= before.max(Amps::whole(21)), "{:?}", world.amps());
 }
+
+#[test]
+fn a_stopped_car_out_of_reach_lends_nothing_to_the_others() {
+    let mut world = World::new();
+    world.site.evses[0].metering = Some(Duration::from_secs(60));
+    world.plug_in(0);
+    world.plug_in(1);
+    world.run(200);
+    assert_eq!(world.amps(), [11, 10]);
+    world.seen.reports[0].link = Link::Down { since: world.now };
+    world.takes(1, Amps::whole(10));
+    for _ in 0..60 {
+        world.takes(1, world.state.cars[1].setpoint);
+        let right = world.state.cars[1].setpoint.as_milli() / 1000;
+        world.sample([3, 3 + right, 3]);
+        assert!(world.amps()[1] <= 10, "eleven are still spoken for: {:?}", world.amps());
+    }
+}
