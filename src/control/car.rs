@@ -260,8 +260,9 @@ impl Car {
         let is_reachable = matches!(report.link, Link::Up { .. });
         if !report.plug.has_car() {
             self.draw = Amps::ZERO;
-        } else if evse.metering.is_none() && is_reachable {
-            // Assumed: a charging car takes its setpoint once its response time is over.
+        } else if is_reachable {
+            // Assumed, without a meter or when it has gone silent: a charging car takes its setpoint once its response
+            // time is over.
             match report.plug {
                 Plug::Charging if self.is_settled(evse, now) => self.draw = self.setpoint,
                 Plug::Charging => {}

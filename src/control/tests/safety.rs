@@ -89,3 +89,22 @@ fn a_stopped_car_out_of_reach_lends_nothing_to_the_others() {
         assert!(world.amps()[1] <= 10, "eleven are still spoken for: {:?}", world.amps());
     }
 }
+
+#[test]
+fn a_charger_whose_meter_has_gone_silent_does_not_swing() {
+    let mut world = World::new();
+    world.plug_in(0);
+    world.run(60);
+    world.house = [3; 3];
+    let mut setpoints = Vec::new();
+    // Its car takes what it is told; it is stuck at six ampere's word, then says nothing.
+    world.seen.reports[0].measured.as_mut().unwrap().current = PerPhase::all(Amps::whole(6));
+    world.step();
+    for _ in 0..300 {
+        let load = 3 + world.amps()[0];
+        world.sample([load; 3]);
+        setpoints.push(world.amps()[0]);
+    }
+    let changes = setpoints.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert!(changes <= 2, "{changes} changes: {setpoints:?}");
+}
