@@ -22,6 +22,8 @@ pub(super) struct RowMemory {
     last_load: PerPhase<Amps>,
     /// Cuts that the meter has not shown yet; at most one for an EVSE.
     pending: Vec<Pending>,
+    /// What of the next fall a car's own meter has told already.
+    explained: PerPhase<Amps>,
     /// The last cut on each phase.
     pub last_cut: PerPhase<Option<Moment>>,
     /// The smallest base load of the last [`PATIENCE`] to twice that.
@@ -112,6 +114,21 @@ impl RowMemory {
                 pending.until = until;
             }
             None => self.pending.push(Pending { evse, asked: fall, left: fall, until }),
+        }
+    }
+
+    /// A car's own meter says that it takes no more than `rest` above its setpoint, and this circuit's has been heard
+    /// since: that is all that its pending cut will still free, whatever the house has taken meanwhile.
+    pub(super) fn proven(&mut self, evse: EvseId, rest: PerPhase<Amps>, sample: &Sample) {
+        let is_new = Some(sample.at) > self.last_sample;
+        for pending in self.pending.iter_mut().filter(|pending| pending.evse == evse) {
+            for phase in Phase::ALL {
+                let freed = (pending.left[phase] - rest[phase]).max(Amps::ZERO);
+                pending.left[phase] -= freed;
+                if is_new {
+                    self.explained[phase] += freed;
+                }
+            }
         }
     }
 
@@ -217,13 +234,14 @@ impl RowMemory {
     fn hear(&mut self, sample: &Sample, below: &Below, now: Moment) {
         let fall = self.fall(sample);
         for phase in Phase::ALL {
-            let mut fell = fall[phase];
+            let mut fell = (fall[phase] - self.explained[phase]).max(Amps::ZERO);
             for pending in &mut self.pending {
                 let shown = fell.min(pending.left[phase]);
                 pending.left[phase] -= shown;
                 fell -= shown;
             }
         }
+        self.explained = PerPhase::default();
         self.last_sample = Some(sample.at);
         self.last_load = sample.current;
         self.quiet.hear(base_of(sample, below), PATIENCE, now, Amps::min);

@@ -282,17 +282,25 @@ fn rows(
     wishes: &[Wish],
 ) -> Vec<RowView> {
     let site = setting.site;
+    let sample = |id: CircuitId| site.circuit(id).meter.and_then(|meter| observation.samples[meter.0].as_ref());
     let mut below = vec![Below::default(); site.circuits.len()];
     for id in site.evse_ids() {
+        let (draw, setpoint) = (&draws[id.0], state.cars[id.0].setpoint);
+        let measured = observation.reports[id.0].measured.filter(|_| draw.is_measured);
         for circuit in site.path(site.evse(id).circuit) {
-            below[circuit.0].add(site, id, &draws[id.0], wishes[id.0].ask.is_ok());
+            below[circuit.0].add(site, id, draw, wishes[id.0].ask.is_ok());
+            if let (Some(own), Some(above)) = (measured, sample(circuit))
+                && above.at >= own.at
+            {
+                let rest = PerPhase::from_fn(|phase| (draw.seen[phase] - setpoint).max(Amps::ZERO));
+                state.rows[circuit.0].proven(id, rest, above);
+            }
         }
     }
     let view = |id: CircuitId| {
         let meter = site.circuit(id).meter;
         let age = meter.map_or(Freshness::Unmetered, |meter| freshness[meter.0]);
-        let sample = meter.and_then(|meter| observation.samples[meter.0].as_ref());
-        state.rows[id.0].view(setting, id, (age, sample), &below[id.0])
+        state.rows[id.0].view(setting, id, (age, sample(id)), &below[id.0])
     };
     site.circuit_ids().map(view).collect()
 }

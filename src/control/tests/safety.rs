@@ -108,3 +108,19 @@ fn a_charger_whose_meter_has_gone_silent_does_not_swing() {
     let changes = setpoints.windows(2).filter(|pair| pair[0] != pair[1]).count();
     assert!(changes <= 2, "{changes} changes: {setpoints:?}");
 }
+
+#[test]
+fn what_a_second_house_step_hides_is_not_credited_once_the_cars_own_meter_has_shown_it() {
+    let mut world = World::new();
+    world.site.evses[0].response = Duration::from_secs(13);
+    world.plug_in(0);
+    world.run(200);
+    world.house = [3, 13, 3];
+    let told = world.second();
+    assert_eq!(world.amps()[0], 11);
+    // The car falls by five while the house takes five more: the meter shows no fall at all.
+    world.obey(&told, &[0]);
+    world.house = [3, 18, 3];
+    world.second();
+    assert!(world.amps()[0] <= 6, "{:?}: 29 A of 25 A flow", world.amps());
+}
