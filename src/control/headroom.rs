@@ -167,8 +167,9 @@ impl RowMemory {
         let circuit = site.circuit(id);
         let (freshness, sample) = meter;
         self.pending.retain(|pending| now < pending.until + PATIENCE);
-        if let Some(sample) = sample.filter(|sample| Some(sample.at) > self.last_sample) {
-            self.hear(sample, below, now);
+        let new = sample.filter(|sample| Some(sample.at) > self.last_sample);
+        if let Some(sample) = new {
+            self.hear(sample);
         }
         let limit = limit(circuit, id, policy);
         let age = sample.map_or(Duration::ZERO, |sample| now.since(sample.at));
@@ -178,8 +179,13 @@ impl RowMemory {
             Some(_) => sample.map(|sample| sample.current),
             None => Some(PerPhase::from_fn(|phase| circuit.other_load[phase] + below.seen[phase])),
         };
-        if let Some(sample) = sample {
-            self.loud.hear(base_of(sample, below), below.blind, now, Amps::max);
+        // Without a meter: what is stated, and what cars take beyond their setpoints.
+        let base = load.map(|load| PerPhase::from_fn(|phase| load[phase] - below.least[phase]));
+        if let Some(base) = base {
+            self.loud.hear(base, below.blind, now, Amps::max);
+            if new.is_some() || circuit.meter.is_none() {
+                self.quiet.hear(base, PATIENCE, now, Amps::min);
+            }
         }
         let mut view = RowView {
             shown: Row { freshness, load, draw: below.seen, headroom: PerPhase::default() },
@@ -193,16 +199,12 @@ impl RowMemory {
             let margin = circuit.margin[phase] + extra;
             let target = limit[phase] - margin - below.reserved[phase];
             let slack = margin.scaled(1, 2);
-            let (base, quiet, loud) = match (freshness, sample) {
-                (Freshness::Unmetered, _) => {
-                    let stated = circuit.other_load[phase];
-                    (stated, stated, stated)
-                }
-                (Freshness::Fresh | Freshness::Stale, Some(sample)) => {
-                    let base = base_of(sample, below)[phase];
+            let (base, quiet, loud) = match (freshness, base) {
+                (Freshness::Unmetered | Freshness::Fresh | Freshness::Stale, Some(base)) => {
+                    let base = base[phase];
                     (base, self.quiet.with(base, phase, Amps::min), self.loud.with(base, phase, Amps::max))
                 }
-                (Freshness::Lost | Freshness::Fresh | Freshness::Stale, _) => {
+                (Freshness::Lost, _) | (_, None) => {
                     // Nothing is known of the house: `check` has made sure that all fallbacks fit beside its worst.
                     view.room[phase] = below.fallback[phase] - below.reserved[phase];
                     view.fair[phase] = view.room[phase];
@@ -231,7 +233,7 @@ impl RowMemory {
     }
 
     /// A new sample: any fall is taken for what pending cuts have freed, so that nothing is credited twice.
-    fn hear(&mut self, sample: &Sample, below: &Below, now: Moment) {
+    fn hear(&mut self, sample: &Sample) {
         let fall = self.fall(sample);
         for phase in Phase::ALL {
             let mut fell = (fall[phase] - self.explained[phase]).max(Amps::ZERO);
@@ -244,7 +246,6 @@ impl RowMemory {
         self.explained = PerPhase::default();
         self.last_sample = Some(sample.at);
         self.last_load = sample.current;
-        self.quiet.hear(base_of(sample, below), PATIENCE, now, Amps::min);
     }
 }
 
@@ -261,11 +262,6 @@ impl Lately {
     fn with(&self, base: Amps, phase: Phase, pick: fn(Amps, Amps) -> Amps) -> Amps {
         [self.now, self.before].into_iter().flatten().fold(base, |picked, seen| pick(picked, seen[phase]))
     }
-}
-
-/// What is not our cars', by their least.
-fn base_of(sample: &Sample, below: &Below) -> PerPhase<Amps> {
-    PerPhase::from_fn(|phase| sample.current[phase] - below.least[phase])
 }
 
 /// What the circuit may carry: its fuse, and at the grid connection what the policy leaves of it.

@@ -124,3 +124,31 @@ fn what_a_second_house_step_hides_is_not_credited_once_the_cars_own_meter_has_sh
     world.second();
     assert!(world.amps()[0] <= 6, "{:?}: 29 A of 25 A flow", world.amps());
 }
+
+#[test]
+fn on_a_circuit_without_meter_a_charger_that_takes_too_much_is_seen_by_its_own_meter() {
+    let mut world = World::new();
+    world.site.circuits.push(Circuit {
+        id: "garage".into(),
+        name: "Garage".into(),
+        parent: Some(Site::ROOT),
+        limit: PerPhase::all(Amps::whole(20)),
+        margin: PerPhase::all(Amps::whole(1)),
+        meter: None,
+        other_load: PerPhase::default(),
+    });
+    world.site.circuits[0].limit = PerPhase::all(Amps::whole(63));
+    for evse in &mut world.site.evses {
+        evse.circuit = CircuitId(1);
+    }
+    world.state = State::new(&world.site, world.now);
+    world.plug_in(0);
+    world.plug_in(1);
+    world.run(200);
+    world.takes(0, Amps::whole(13));
+    for _ in 0..120 {
+        let told = world.second();
+        world.obey(&told, &[1]);
+    }
+    assert!(world.amps()[1] <= 6, "{:?} beside 13 A that nobody can lower, on 20 A", world.amps());
+}
