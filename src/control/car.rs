@@ -41,8 +41,8 @@ pub(super) struct Car {
     /// It takes more than it was told; since when.
     pub disobeys_since: Option<Moment>,
     session: Option<i64>,
-    /// Its first session keeps the setpoint of the process before this one.
-    is_resumed: bool,
+    /// What it had from the process before this one: its first session keeps that while the lease stands.
+    resumed: Option<Amps>,
     /// A phase's current as last proven or assumed.
     draw: Amps,
     /// Past setpoints and when each ended, the newest last.
@@ -93,7 +93,7 @@ impl Car {
             raised_at: None,
             disobeys_since: None,
             session: None,
-            is_resumed: false,
+            resumed: None,
             draw: Amps::ZERO,
             past: Vec::new(),
             falls_since: None,
@@ -107,7 +107,7 @@ impl Car {
     pub(super) fn resume(&mut self, evse: &Evse, lease: Lease, now: Moment) {
         self.ledger = Ledger::resumed(evse, lease, now);
         self.setpoint = lease.amps;
-        self.is_resumed = true;
+        self.resumed = Some(lease.amps);
     }
 
     /// Takes in the charger's report.
@@ -212,8 +212,9 @@ impl Car {
         self.unshown = 0;
         self.past.clear();
         // By itself a charger gives its fallback; whoever was resumed keeps what it had.
-        if session.is_some() && !std::mem::take(&mut self.is_resumed) {
-            self.setpoint = evse.fallback;
+        if session.is_some() {
+            let resumed = self.resumed.take().filter(|_| self.ledger.held_for(now).is_some_and(|left| !left.is_zero()));
+            self.setpoint = resumed.unwrap_or(evse.fallback);
         }
         self.turn_since = (session.is_some() && self.setpoint.is_positive()).then_some(now);
         self.waiting_since = (session.is_some() && !self.setpoint.is_positive()).then_some(now);

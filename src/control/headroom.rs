@@ -204,6 +204,13 @@ impl RowMemory {
                     let base = base[phase];
                     (base, self.quiet.with(base, phase, Amps::min), self.loud.with(base, phase, Amps::max))
                 }
+                (Freshness::Stale, None) => {
+                    // Started again a moment ago: leases stand, nobody rises, and the first sample decides.
+                    view.fair[phase] = limit[phase];
+                    view.keep[phase] = limit[phase];
+                    view.cut_above[phase] = limit[phase];
+                    continue;
+                }
                 (Freshness::Lost, _) | (_, None) => {
                     // Nothing is known of the house: `check` has made sure that all fallbacks fit beside its worst.
                     view.room[phase] = below.fallback[phase] - below.reserved[phase];

@@ -152,3 +152,29 @@ fn on_a_circuit_without_meter_a_charger_that_takes_too_much_is_seen_by_its_own_m
     }
     assert!(world.amps()[1] <= 6, "{:?} beside 13 A that nobody can lower, on 20 A", world.amps());
 }
+
+#[test]
+fn a_charger_that_is_back_before_the_meter_keeps_its_lease_over_a_restart() {
+    let mut world = World::new();
+    world.plug_in(0);
+    world.run(200);
+    let leases = world.state.leases(world.now);
+    world.state = State::resume(&world.site, &leases, world.now);
+    world.seen.samples[0] = None;
+    world.step();
+    assert_eq!(world.amps()[0], 16);
+}
+
+#[test]
+fn a_session_that_is_told_after_the_connection_keeps_its_lease_over_a_restart() {
+    let mut world = World::new();
+    world.plug_in(0);
+    world.run(200);
+    let leases = world.state.leases(world.now);
+    world.state = State::resume(&world.site, &leases, world.now);
+    let session = world.seen.reports[0].session.take();
+    world.second();
+    world.seen.reports[0].session = session;
+    world.second();
+    assert_eq!(world.amps()[0], 16);
+}
