@@ -7,11 +7,15 @@
 //!     └───────────────────────── good_samples in a row, none of them late ──────────────────┘
 //! ```
 //! Start-up is the same as lost. After an orderly stop it is the same as stale, so that a restart changes no current.
+//!
+//! A meter that repeats itself to the last word, though cars' own meters have seen a change that it cannot have missed,
+//! is frozen: it is stale after max(3 intervals, lost_after) of that, and lost after twice as long.
 
 use super::Freshness;
 use super::observation::Sample;
 use crate::site::{Meter, Tuning};
 use crate::time::{Duration, Moment};
+use crate::units::{Amps, PerPhase, Phase};
 
 /// What is remembered of a meter.
 #[derive(Debug, Clone, Default)]
@@ -19,20 +23,48 @@ pub(super) struct Age {
     is_lost: bool,
     last: Option<Moment>,
     good: u32,
+    same: Option<Same>,
+}
+
+/// What the cars below a meter take by their own meters.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Proven {
+    /// How many of them have said so lately; another number is another sum.
+    pub cars: usize,
+    pub draw: PerPhase<Amps>,
+}
+
+/// A run of samples that say the same in every word.
+#[derive(Debug, Clone)]
+struct Same {
+    words: Sample,
+    cars: usize,
+    /// The least and the most that cars' own meters have shown meanwhile.
+    least: PerPhase<Amps>,
+    most: PerPhase<Amps>,
+    /// Since when that is more of a change than the meter can have missed.
+    contradicted: Option<Moment>,
 }
 
 impl Age {
     pub(super) fn lost() -> Self {
-        Age { is_lost: true, last: None, good: 0 }
+        Age { is_lost: true, ..Age::default() }
     }
 
     /// As if a sample had been heard at `now`.
     pub(super) fn stale(now: Moment) -> Self {
-        Age { is_lost: false, last: Some(now), good: 0 }
+        Age { last: Some(now), ..Age::default() }
     }
 
     /// Takes in the newest sample and says how old the meter's word is.
-    pub(super) fn update(&mut self, meter: &Meter, tuning: &Tuning, sample: Option<&Sample>, now: Moment) -> Freshness {
+    pub(super) fn update(
+        &mut self,
+        meter: &Meter,
+        tuning: &Tuning,
+        sample: Option<&Sample>,
+        proven: &Proven,
+        now: Moment,
+    ) -> Freshness {
         let stale_after = stale_after(meter, tuning);
         let lost_after = (meter.interval * 3).max(tuning.lost_after);
         let newest = sample.map(|sample| sample.at);
@@ -43,17 +75,36 @@ impl Age {
             self.last = newest;
         }
         let age = self.last.map_or(Duration::MAX, |last| now.since(last));
-        if age > lost_after {
+        let frozen = sample.map_or(Duration::ZERO, |sample| self.frozen_for(meter, sample, proven, now));
+        if age > lost_after || frozen > lost_after * 2 {
             self.is_lost = true;
             self.good = 0;
         } else if self.is_lost && self.good >= tuning.good_samples && age <= stale_after {
             self.is_lost = false;
         }
-        match (self.is_lost, age > stale_after || newest.is_none()) {
+        match (self.is_lost, age > stale_after || frozen > lost_after || newest.is_none()) {
             (true, _) => Freshness::Lost,
             (false, true) => Freshness::Stale,
             (false, false) => Freshness::Fresh,
         }
+    }
+
+    /// For how long it has said what cannot be true.
+    fn frozen_for(&mut self, meter: &Meter, sample: &Sample, proven: &Proven, now: Moment) -> Duration {
+        let Proven { cars, draw } = *proven;
+        let start = Same { words: *sample, cars, least: draw, most: draw, contradicted: None };
+        let same = self.same.get_or_insert_with(|| start.clone());
+        let is_same = Sample { at: sample.at, ..same.words } == *sample && (same.cars == cars);
+        if !is_same {
+            *same = start;
+        }
+        same.least = PerPhase::from_fn(|phase| same.least[phase].min(draw[phase]));
+        same.most = PerPhase::from_fn(|phase| same.most[phase].max(draw[phase]));
+        let missed = |phase: &Phase| same.most[*phase] - same.least[*phase] > meter.resolution + meter.resolution;
+        if Phase::ALL.iter().any(missed) {
+            same.contradicted.get_or_insert(now);
+        }
+        same.contradicted.map_or(Duration::ZERO, |since| now.since(since))
     }
 }
 
@@ -79,7 +130,13 @@ mod tests {
     }
 
     fn at(age: &mut Age, now_s: u64, sample_s: u64) -> Freshness {
-        age.update(&meter(), &Tuning::default(), Some(&sample(sample_s)), Moment::from_millis(now_s * 1000))
+        age.update(
+            &meter(),
+            &Tuning::default(),
+            Some(&sample(sample_s)),
+            &Proven::default(),
+            Moment::from_millis(now_s * 1000),
+        )
     }
 
     #[test]

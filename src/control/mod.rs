@@ -24,7 +24,7 @@ use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase};
 use allocation::Ask;
 use car::{Car, Draw};
-use freshness::Age;
+use freshness::{Age, Proven};
 use headroom::{Below, RowMemory, RowView};
 use observation::Link;
 use queue::{Setting, Sight, Wish};
@@ -190,11 +190,11 @@ impl State {
 /// One decision. Cannot fail; the same arguments give the same answer.
 pub fn step(site: &Site, state: &mut State, observation: &Observation, policy: &Policy, now: Moment) -> Decision {
     let setting = Setting { site, policy, wall: observation.wall, now };
-    let freshness = freshness(site, state, observation, now);
     learn_from_meters(site, state, observation, now);
-    let sights = sights(site, &freshness);
     let draws: Vec<Draw> =
         site.evse_ids().map(|id| state.cars[id.0].observe(site.evse(id), &observation.reports[id.0], now)).collect();
+    let freshness = freshness(site, state, observation, &draws, now);
+    let sights = sights(site, &freshness);
     let before: Vec<Amps> = state.cars.iter().map(|car| car.setpoint).collect();
     let wishes: Vec<Wish> = site
         .evse_ids()
@@ -235,9 +235,17 @@ pub fn step(site: &Site, state: &mut State, observation: &Observation, policy: &
     }
 }
 
-fn freshness(site: &Site, state: &mut State, observation: &Observation, now: Moment) -> Vec<Freshness> {
+fn freshness(site: &Site, state: &mut State, observation: &Observation, draws: &[Draw], now: Moment) -> Vec<Freshness> {
+    let proven = |circuit: CircuitId| {
+        let below = site.evse_ids().filter(|id| site.feeds(circuit, *id) && draws[id.0].is_measured);
+        below.fold(Proven::default(), |sum, id| Proven {
+            cars: sum.cars + 1,
+            draw: PerPhase::from_fn(|phase| sum.draw[phase] + draws[id.0].seen[phase]),
+        })
+    };
     let ages = state.ages.iter_mut().zip(&site.meters).zip(&observation.samples);
-    ages.map(|((age, meter), sample)| age.update(meter, &site.tuning, sample.as_ref(), now)).collect()
+    ages.map(|((age, meter), sample)| age.update(meter, &site.tuning, sample.as_ref(), &proven(meter.circuit), now))
+        .collect()
 }
 
 /// What new samples say of chargers: of those that cannot be reached, and of cuts whose time is over.

@@ -178,3 +178,27 @@ fn a_session_that_is_told_after_the_connection_keeps_its_lease_over_a_restart() 
     world.second();
     assert_eq!(world.amps()[0], 16);
 }
+
+#[test]
+fn a_meter_that_repeats_itself_is_no_meter() {
+    let mut world = World::new();
+    world.plug_in(0);
+    world.run(200);
+    world.house = [16; 3];
+    world.run(20);
+    assert_eq!(world.amps()[0], 8);
+    // From now on the meter says the same again and again, while the car takes six instead of eight, then more.
+    world.policy.evses[0].ceiling = Some(Amps::whole(6));
+    let last = world.seen.samples[0].unwrap().current;
+    let mut freshness = Vec::new();
+    for _ in 0..40 {
+        world.now = world.now + Duration::from_secs(1);
+        world.seen.samples[0] = Some(Sample { at: world.now, current: last, watts: None, millivolts: None });
+        let own = world.state.cars[0].setpoint;
+        world.takes(0, own);
+        freshness.push(world.step().rows[0].freshness);
+    }
+    assert_eq!(freshness[8], Freshness::Fresh);
+    assert_eq!(freshness[14], Freshness::Stale, "{freshness:?}");
+    assert_eq!(freshness[25], Freshness::Lost, "{freshness:?}");
+}
