@@ -107,7 +107,13 @@ impl Car {
     pub(super) fn resume(&mut self, evse: &Evse, lease: Lease, now: Moment) {
         self.ledger = Ledger::resumed(evse, lease, now);
         self.setpoint = lease.amps;
+        self.draw = lease.draw.min(lease.amps);
         self.resumed = Some(lease.amps);
+    }
+
+    /// For the process after this one; `None` where no lease stands.
+    pub(super) fn lease(&self, now: Moment) -> Option<Lease> {
+        self.ledger.held_for(now).map(|left| Lease { amps: self.setpoint, draw: self.draw, left })
     }
 
     /// Takes in the charger's report.
@@ -266,8 +272,15 @@ impl Car {
             // time is over.
             match report.plug {
                 Plug::Charging if self.is_settled(evse, now) => self.draw = self.setpoint,
-                Plug::Charging => {}
-                _ => self.draw = Amps::ZERO,
+                // Not heard since our start: what was known before holds.
+                Plug::Charging | Plug::Unknown => {}
+                Plug::Available
+                | Plug::Preparing
+                | Plug::SuspendedEv
+                | Plug::SuspendedEvse
+                | Plug::Finishing
+                | Plug::Faulted
+                | Plug::Unavailable => self.draw = Amps::ZERO,
             }
         }
         let phases = evse.rotation.phases();

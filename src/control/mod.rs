@@ -139,6 +139,8 @@ pub struct State {
 pub struct Lease {
     /// What it was told.
     pub amps: Amps,
+    /// What it took of that, the most on any phase. Counted as the house's, it would cut all others.
+    pub draw: Amps,
     /// For how long that still stands.
     pub left: Duration,
 }
@@ -183,7 +185,7 @@ impl State {
 
     /// The leases that stand now, for [`State::resume`].
     pub fn leases(&self, now: Moment) -> Vec<Option<Lease>> {
-        self.cars.iter().map(|car| car.ledger.held_for(now).map(|left| Lease { amps: car.setpoint, left })).collect()
+        self.cars.iter().map(|car| car.lease(now)).collect()
     }
 }
 

@@ -334,6 +334,52 @@ fn a_restart_within_the_lease_changes_no_current() {
 }
 
 #[test]
+fn a_restart_in_a_full_house_cuts_nobody_though_meters_and_chargers_come_back_one_by_one() {
+    let mut world = World::new();
+    world.plug_in(0);
+    world.plug_in(1);
+    world.run(200);
+    world.house = [7, 1, 7];
+    world.run(30);
+    let (told, leases) = (world.amps(), world.state.leases(world.now));
+    assert!(told[0] + told[1] > 20, "{told:?}");
+    world.state = State::resume(&world.site, &leases, world.now);
+    let reports = world.seen.reports.clone();
+    world.seen = Observation::nothing(&world.site, 0);
+    for (report, known) in world.seen.reports.iter_mut().zip(&reports) {
+        report.session.clone_from(&known.session);
+    }
+    let back = |world: &mut World, evse: usize, plug, measured| {
+        world.seen.reports[evse] = Report { plug, measured, answer: None, ..reports[evse].clone() };
+    };
+    back(&mut world, 0, Plug::Unknown, None);
+    world.step();
+    assert_eq!(world.amps(), told, "no word of the meter yet");
+    let takes: Vec<_> = reports.iter().map(|report| report.measured.unwrap().current).collect();
+    for second in 0..20u64 {
+        world.now = world.now + Duration::from_secs(1);
+        let load = PerPhase::from_fn(|phase| {
+            let right = if phase == Phase::L2 { takes[1][Phase::L1] } else { Amps::ZERO };
+            Amps::whole(world.house[phase.index()]) + takes[0][phase] + right
+        });
+        world.seen.samples[0] = Some(Sample { at: world.now, current: load, watts: None, millivolts: None });
+        match second {
+            3 => back(&mut world, 0, Plug::Charging, None),
+            5 => back(&mut world, 1, Plug::Unknown, None),
+            8.. => {
+                for (evse, current) in takes.iter().enumerate() {
+                    let measured = Measured { at: world.now, current: *current, watts: None };
+                    back(&mut world, evse, Plug::Charging, Some(measured));
+                }
+            }
+            _ => {}
+        }
+        world.step();
+        assert_eq!(world.amps(), told, "after {second} s");
+    }
+}
+
+#[test]
 fn only_those_fit_whose_minimum_fits_and_turns_rotate() {
     let mut world = World::new();
     world.site.tuning.dwell = Duration::from_secs(60);

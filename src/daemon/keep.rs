@@ -25,6 +25,7 @@ struct Leases {
 struct Standing {
     evse: String,
     amps: Amps,
+    draw: Amps,
     until: DateTime<Utc>,
 }
 
@@ -59,7 +60,7 @@ pub(super) fn write_leases(
     let standing = site.evses.iter().zip(leases).filter_map(|(evse, lease)| {
         let lease = (*lease)?;
         let until = wall + chrono::Duration::from_std(lease.left).ok()?;
-        Some(Standing { evse: evse.id.clone(), amps: lease.amps, until })
+        Some(Standing { evse: evse.id.clone(), amps: lease.amps, draw: lease.draw, until })
     });
     write(folder, LEASES, &Leases { saved: wall, standing: standing.collect() })
 }
@@ -79,6 +80,6 @@ pub(super) fn take_leases(folder: Option<&Folder>, site: &Site, wall: DateTime<U
     }
     let of = |id: &str| kept.standing.iter().find(|standing| standing.evse == id);
     let left = |standing: &Standing| (standing.until - wall).to_std().unwrap_or(Duration::ZERO);
-    let lease = |standing: &Standing| Lease { amps: standing.amps, left: left(standing) };
+    let lease = |standing: &Standing| Lease { amps: standing.amps, draw: standing.draw, left: left(standing) };
     site.evses.iter().map(|evse| of(&evse.id).map(lease).filter(|lease| !lease.left.is_zero())).collect()
 }
