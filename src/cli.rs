@@ -260,6 +260,8 @@ fn stop_signal() -> Result<impl Future<Output = ()>, String> {
 
 async fn fetch_status(url: &str) -> Result<(String, Status), String> {
     let cannot = |fault: reqwest::Error| format!("no answer from {url}: {fault}; is the daemon running?");
+    // Without one no client can be built, for plain http neither.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client =
         reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(STATUS_WAIT).build().map_err(cannot)?;
     let text = client.get(url).send().await.map_err(cannot)?.text().await.map_err(cannot)?;
