@@ -121,6 +121,7 @@ impl Car {
         self.begin_session(evse, report, now);
         self.hear_answer(evse, report);
         self.ledger.expire(now);
+        self.forgive(evse, now);
         // What a charger said before it went is no news of what its car takes since.
         let is_up = matches!(report.link, Link::Up { .. });
         let own = report.measured.filter(|measured| is_up && is_fresh(evse, measured, now));
@@ -224,6 +225,16 @@ impl Car {
         }
         self.turn_since = (session.is_some() && self.setpoint.is_positive()).then_some(now);
         self.waiting_since = (session.is_some() && !self.setpoint.is_positive()).then_some(now);
+    }
+
+    /// Without a meter of its own nothing shows that a paused charger obeys again: after a lease it is tried once more,
+    /// and the next cut that does not show is enough.
+    fn forgive(&mut self, evse: &Evse, now: Moment) {
+        let is_over = |since: Moment| now >= since + evse.lease + evse.response;
+        if evse.metering.is_none() && self.disobeys_since.is_some_and(is_over) {
+            self.disobeys_since = None;
+            self.unshown = UNSHOWN - 1;
+        }
     }
 
     fn hear_answer(&mut self, evse: &Evse, report: &Report) {

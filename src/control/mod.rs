@@ -262,7 +262,11 @@ fn learn_from_meters(site: &Site, state: &mut State, observation: &Observation, 
             }
         }
         for (id, is_unshown) in state.rows[circuit.0].outcomes(sample) {
-            state.cars[id.0].judge(site.evse(id), is_unshown, now);
+            // The nearest meter is the judge: it has the least of the house in it, and a cut is judged once.
+            let nearest = site.path(site.evse(id).circuit).find(|above| site.circuit(*above).meter.is_some());
+            if nearest == Some(circuit) {
+                state.cars[id.0].judge(site.evse(id), is_unshown, now);
+            }
         }
     }
 }

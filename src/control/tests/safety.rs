@@ -202,3 +202,85 @@ fn a_meter_that_repeats_itself_is_no_meter() {
     assert_eq!(freshness[14], Freshness::Stale, "{freshness:?}");
     assert_eq!(freshness[25], Freshness::Lost, "{freshness:?}");
 }
+
+#[test]
+fn a_ramp_of_the_house_does_not_make_a_charger_without_meter_a_liar() {
+    let mut world = World::new();
+    world.site.evses[0].metering = None;
+    world.house = [8; 3];
+    world.plug_in(0);
+    world.run(200);
+    assert_eq!(world.amps()[0], 16);
+    let mut told = Decision::default();
+    for ramp in 0..3 {
+        // Each ampere that the car gives up is taken by the house in the same second.
+        for _ in 0..9 {
+            world.house[1] += 1;
+            told = world.run(1);
+            assert_ne!(told.setpoints[0].because, Reason::Disobeys, "ramp {ramp}");
+        }
+        for _ in 0..60 {
+            told = world.run(1);
+            assert_ne!(told.setpoints[0].because, Reason::Disobeys, "ramp {ramp}");
+        }
+        world.house[1] = 8;
+        world.run(60);
+    }
+    assert_eq!(world.amps()[0], 16, "{told:?}");
+}
+
+#[test]
+fn a_charger_without_meter_that_was_deaf_for_a_while_is_tried_again() {
+    let mut world = World::new();
+    world.site.evses[0].metering = None;
+    world.plug_in(0);
+    world.plug_in(1);
+    world.run(200);
+    let before = world.amps();
+    world.house[1] += 5;
+    let mut told = Decision::default();
+    for _ in 0..60 {
+        told = world.second();
+        world.obey(&told, &[1]);
+    }
+    assert_eq!(told.setpoints[0].because, Reason::Disobeys);
+    world.house[1] -= 5;
+    world.takes(0, Amps::ZERO);
+    world.run(600);
+    assert!(world.amps()[0] >= before[0] - 1, "{:?}, and {before:?} before", world.amps());
+}
+
+#[test]
+fn one_cut_that_does_not_show_on_two_meters_is_one_sign_of_disobedience() {
+    let mut world = World::new();
+    world.site.evses[0].metering = None;
+    world.site.circuits.push(Circuit {
+        id: "garage".into(),
+        parent: Some(Site::ROOT),
+        meter: Some(MeterId(1)),
+        ..world.site.circuits[0].clone()
+    });
+    world.site.meters.push(Meter { circuit: CircuitId(1), ..world.site.meters[0].clone() });
+    world.site.evses[0].circuit = CircuitId(1);
+    world.state = State::new(&world.site, world.now);
+    world.seen.samples.push(None);
+    world.plug_in(0);
+    let (mut disobeys, mut taken) = (Vec::new(), Amps::whole(6));
+    for second in 0..110 {
+        if second == 100 {
+            world.house = [12; 3];
+        }
+        // Both meters are heard in one step.
+        let current = PerPhase::from_fn(|phase| Amps::whole(world.house[phase.index()]) + taken);
+        let at = world.now + Duration::from_secs(1);
+        world.seen.samples[1] = Some(Sample { at, current, watts: None, millivolts: None });
+        let told = world.second();
+        disobeys.push(told.cars[0].disobeys);
+        if second < 100 {
+            taken = world.state.cars[0].setpoint;
+            world.takes(0, taken);
+        }
+    }
+    // Cut at 100 s, judged at 104 s, cut once more, judged at 108 s.
+    assert!(!disobeys[106] && disobeys[109], "{:?}", &disobeys[100..]);
+}
