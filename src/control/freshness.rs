@@ -32,6 +32,8 @@ pub(super) struct Proven {
     /// How many of them have said so lately; another number is another sum.
     pub cars: usize,
     pub draw: PerPhase<Amps>,
+    /// How late they may be.
+    pub late: Duration,
 }
 
 /// A run of samples that say the same in every word.
@@ -39,9 +41,11 @@ pub(super) struct Proven {
 struct Same {
     words: Sample,
     cars: usize,
-    /// The least and the most that cars' own meters have shown meanwhile.
-    least: PerPhase<Amps>,
-    most: PerPhase<Amps>,
+    /// What cars' own meters say from here on happens under the eyes of this one: what they say before may be late news
+    /// of what it has long shown.
+    watched_from: Moment,
+    /// The least and the most that cars' own meters have shown since then.
+    shown: Option<(PerPhase<Amps>, PerPhase<Amps>)>,
     /// Since when that is more of a change than the meter can have missed.
     contradicted: Option<Moment>,
 }
@@ -91,16 +95,20 @@ impl Age {
 
     /// For how long it has said what cannot be true.
     fn frozen_for(&mut self, meter: &Meter, sample: &Sample, proven: &Proven, now: Moment) -> Duration {
-        let Proven { cars, draw } = *proven;
-        let start = Same { words: *sample, cars, least: draw, most: draw, contradicted: None };
+        let Proven { cars, draw, late } = *proven;
+        let start = Same { words: *sample, cars, watched_from: now + late, shown: None, contradicted: None };
         let same = self.same.get_or_insert_with(|| start.clone());
         let is_same = Sample { at: sample.at, ..same.words } == *sample && (same.cars == cars);
         if !is_same {
             *same = start;
         }
-        same.least = PerPhase::from_fn(|phase| same.least[phase].min(draw[phase]));
-        same.most = PerPhase::from_fn(|phase| same.most[phase].max(draw[phase]));
-        let missed = |phase: &Phase| same.most[*phase] - same.least[*phase] > meter.resolution + meter.resolution;
+        if now < same.watched_from {
+            return Duration::ZERO;
+        }
+        let (least, most) = same.shown.get_or_insert((draw, draw));
+        *least = PerPhase::from_fn(|phase| least[phase].min(draw[phase]));
+        *most = PerPhase::from_fn(|phase| most[phase].max(draw[phase]));
+        let missed = |phase: &Phase| most[*phase] - least[*phase] > meter.resolution + meter.resolution;
         if Phase::ALL.iter().any(missed) {
             same.contradicted.get_or_insert(now);
         }
@@ -168,5 +176,26 @@ mod tests {
         for second in (0..100).step_by(5) {
             assert_eq!(at(&mut age, second + 1, second + 1), Freshness::Lost);
         }
+    }
+
+    /// A meter that says the same each second, while a car's own meter shows this draw at each second.
+    fn watch(draw: impl Fn(u64) -> i32) -> Vec<Freshness> {
+        let mut age = Age::stale(Moment::START);
+        let proven =
+            |second| Proven { cars: 1, draw: PerPhase::all(Amps::whole(draw(second))), late: Duration::from_secs(5) };
+        let at = |second: u64| Moment::from_millis(second * 1000);
+        let seconds = 1..=60;
+        seconds.map(|s| age.update(&meter(), &Tuning::default(), Some(&sample(s)), &proven(s), at(s))).collect()
+    }
+
+    #[test]
+    fn late_news_of_what_the_meter_has_long_shown_freezes_nothing() {
+        assert!(watch(|second| if second < 5 { 6 } else { 16 }).iter().all(|seen| *seen == Freshness::Fresh));
+    }
+
+    #[test]
+    fn a_change_under_its_eyes_that_it_does_not_show_freezes_it() {
+        let seen = watch(|second| if second < 20 { 6 } else { 16 });
+        assert_eq!([seen[25], seen[32], seen[45]], [Freshness::Fresh, Freshness::Stale, Freshness::Lost]);
     }
 }

@@ -243,6 +243,7 @@ fn freshness(site: &Site, state: &mut State, observation: &Observation, draws: &
         below.fold(Proven::default(), |sum, id| Proven {
             cars: sum.cars + 1,
             draw: PerPhase::from_fn(|phase| sum.draw[phase] + draws[id.0].seen[phase]),
+            late: sum.late.max(draws[id.0].blind),
         })
     };
     let ages = state.ages.iter_mut().zip(&site.meters).zip(&observation.samples);
