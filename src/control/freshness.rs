@@ -77,9 +77,15 @@ impl Age {
             let is_in_time = matches!((self.last, newest), (Some(last), Some(at)) if at.since(last) <= stale_after);
             self.good = if is_in_time { self.good.saturating_add(1) } else { 1 };
             self.last = newest;
+            // What happened while it was silent it may have missed.
+            self.same = self.same.take().filter(|_| is_in_time);
         }
         let age = self.last.map_or(Duration::MAX, |last| now.since(last));
-        let frozen = sample.map_or(Duration::ZERO, |sample| self.frozen_for(meter, sample, proven, now));
+        if let Some(sample) = sample.filter(|_| is_new) {
+            self.watch(meter, sample, proven, now);
+        }
+        let contradicted = self.same.as_ref().and_then(|same| same.contradicted);
+        let frozen = contradicted.map_or(Duration::ZERO, |since| now.since(since));
         if age > lost_after || frozen > lost_after * 2 {
             self.is_lost = true;
             self.good = 0;
@@ -93,8 +99,8 @@ impl Age {
         }
     }
 
-    /// For how long it has said what cannot be true.
-    fn frozen_for(&mut self, meter: &Meter, sample: &Sample, proven: &Proven, now: Moment) -> Duration {
+    /// Does it say once more what cars' own meters contradict?
+    fn watch(&mut self, meter: &Meter, sample: &Sample, proven: &Proven, now: Moment) {
         let Proven { cars, draw, late } = *proven;
         let start = Same { words: *sample, cars, watched_from: now + late, shown: None, contradicted: None };
         let same = self.same.get_or_insert_with(|| start.clone());
@@ -103,7 +109,7 @@ impl Age {
             *same = start;
         }
         if now < same.watched_from {
-            return Duration::ZERO;
+            return;
         }
         let (least, most) = same.shown.get_or_insert((draw, draw));
         *least = PerPhase::from_fn(|phase| least[phase].min(draw[phase]));
@@ -112,7 +118,6 @@ impl Age {
         if Phase::ALL.iter().any(missed) {
             same.contradicted.get_or_insert(now);
         }
-        same.contradicted.map_or(Duration::ZERO, |since| now.since(since))
     }
 }
 
@@ -191,6 +196,23 @@ mod tests {
     #[test]
     fn late_news_of_what_the_meter_has_long_shown_freezes_nothing() {
         assert!(watch(|second| if second < 5 { 6 } else { 16 }).iter().all(|seen| *seen == Freshness::Fresh));
+    }
+
+    #[test]
+    fn what_happened_while_it_was_silent_is_no_contradiction() {
+        let mut age = Age::stale(Moment::START);
+        let proven = |draw| Proven { cars: 1, draw: PerPhase::all(Amps::whole(draw)), late: Duration::ZERO };
+        let tuning = Tuning { good_samples: 2, ..Tuning::default() };
+        for second in 1..=90 {
+            let (heard, draw) = match second {
+                1..=20 => (second, 6),
+                21..=40 => (20, 16),
+                _ => (second, 6),
+            };
+            let now = Moment::from_millis(second * 1000);
+            let seen = age.update(&meter(), &tuning, Some(&sample(heard)), &proven(draw), now);
+            assert_eq!(seen == Freshness::Fresh, second <= 23 || second >= 42, "{second}: {seen:?}");
+        }
     }
 
     #[test]
