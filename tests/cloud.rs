@@ -349,6 +349,7 @@ fn setup(url: &str, disk: &Disk) -> Setup {
         kept,
         save: Arc::new(move |bytes| disk.save(bytes)),
         clock: Clock::start(),
+        stop: tokio::sync::watch::channel(false).1,
     }
 }
 

@@ -55,8 +55,9 @@ impl Gateway {
             shelf.lock().unwrap().push(book.clone());
             Ok(())
         });
-        let (address, server) =
-            ocpp::serve(&config, Clock::start(), inbox.clone(), &outbox, policy_watch, book, save).await.unwrap();
+        let (kept, stop) = (ocpp::Kept { book, save }, watch::channel(false).1);
+        let served = ocpp::serve(&config, Clock::start(), inbox.clone(), &outbox, policy_watch, kept, stop);
+        let (address, server) = served.await.unwrap();
         Gateway { address, server, inbox, outbox, saved, _policy: policy }
     }
 

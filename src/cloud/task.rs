@@ -59,6 +59,8 @@ pub struct Setup {
     pub save: Save,
     /// The time.
     pub clock: Clock,
+    /// Once true, what waits to be kept is kept, and the task ends.
+    pub stop: watch::Receiver<bool>,
 }
 
 /// The cloud edge at work.
@@ -68,13 +70,13 @@ pub struct Cloud {
     pub policy: watch::Receiver<Arc<Policy>>,
     /// How old it is, and what is wrong with newer ones.
     pub state: watch::Receiver<CloudState>,
-    /// Never ends by itself.
+    /// Ends at a stop only.
     pub task: JoinHandle<()>,
 }
 
 /// Begins to ask. The policy that holds until the first answer is there when this returns.
 pub fn spawn(setup: Setup) -> Cloud {
-    let Setup { config, site, chargers, local, kept, save, clock } = setup;
+    let Setup { config, site, chargers, local, kept, save, clock, stop } = setup;
     let usable = config.filter(|config| {
         if !config.allow_unsigned {
             tracing::warn!(
@@ -85,7 +87,7 @@ pub fn spawn(setup: Setup) -> Cloud {
         }
         config.allow_unsigned
     });
-    let Some(config) = usable else { return alone(local) };
+    let Some(config) = usable else { return alone(local, stop) };
     let addressee = Addressee { gateway_id: config.gateway_id.clone(), location_id: config.location_id.clone() };
     let ground = Ground { site, chargers, local };
     let (standing, trouble) = Standing::new(addressee, ground, config.refresh, kept.as_deref());
@@ -108,22 +110,29 @@ pub fn spawn(setup: Setup) -> Cloud {
     let (policy_sender, policy) = watch::channel(view.policy);
     let (state_sender, state) = watch::channel(view.state);
     let told = Told { policy: policy_sender, state: state_sender, trouble: None };
-    let task = tokio::spawn(run(standing, config, save, clock, told));
+    let task = tokio::spawn(run(standing, config, save, clock, told, stop));
     Cloud { policy, state, task }
 }
 
 /// Without a cloud the local policy holds for good.
-fn alone(local: Policy) -> Cloud {
+fn alone(local: Policy, mut stop: watch::Receiver<bool>) -> Cloud {
     let (policy_sender, policy) = watch::channel(Arc::new(local));
     let (state_sender, state) = watch::channel(CloudState::default());
     let task = tokio::spawn(async move {
         let _senders = (policy_sender, state_sender);
-        std::future::pending().await
+        stopped(&mut stop).await
     });
     Cloud { policy, state, task }
 }
 
-async fn run(mut standing: Standing, config: CloudConfig, save: Save, clock: Clock, mut told: Told) {
+async fn run(
+    mut standing: Standing,
+    config: CloudConfig,
+    save: Save,
+    clock: Clock,
+    mut told: Told,
+    mut stop: watch::Receiver<bool>,
+) {
     // A second call fails and changes nothing: some other part of the program was first.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut pace = Pace::new(&config.gateway_id);
@@ -145,11 +154,13 @@ async fn run(mut standing: Standing, config: CloudConfig, save: Save, clock: Clo
                 let next = view.next.unwrap_or(LONGEST_LOOK).min(LONGEST_LOOK);
                 told.tell(view.policy, view.state);
                 tokio::select! {
-                    reply = &mut round => break reply,
+                    reply = &mut round => break Some(reply),
+                    () = stopped(&mut stop) => break None,
                     () = tokio::time::sleep(next) => {}
                 }
             }
         };
+        let Some(reply) = reply else { return keeping.write().await };
         wait = match reply {
             Ok(reply) => {
                 told.end_of_trouble();
@@ -162,6 +173,13 @@ async fn run(mut standing: Standing, config: CloudConfig, save: Save, clock: Clo
                 wait
             }
         };
+    }
+}
+
+/// A stop is said; a sender that is gone says nothing.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending().await
     }
 }
 
@@ -302,16 +320,21 @@ struct Keeping {
 impl Keeping {
     /// Keeps what waits, unless the last time was a moment ago. After a failure it waits for the next round.
     async fn keep(&mut self, clock: &Clock) {
-        if self.last.is_some_and(|last| clock.now().since(last) < SAVE_GAP) {
-            return;
+        let is_early = self.last.is_some_and(|last| clock.now().since(last) < SAVE_GAP);
+        if !is_early && self.waiting.is_some() {
+            self.write().await;
+            self.last = Some(clock.now()).filter(|_| self.waiting.is_none()).or(self.last);
         }
+    }
+
+    /// Keeps what waits.
+    async fn write(&mut self) {
         let Some(bytes) = self.waiting.clone() else { return };
         let save = self.save.clone();
         let outcome = tokio::task::spawn_blocking(move || save(&bytes)).await.unwrap_or_else(|error| Err(error.into()));
         match outcome {
             Ok(()) => {
                 self.waiting = None;
-                self.last = Some(clock.now());
                 self.is_failing = false;
             }
             Err(error) if !self.is_failing => {

@@ -10,7 +10,8 @@ mod status;
 use crate::clock::Clock;
 use crate::cloud::CloudState;
 use crate::config::Config;
-use crate::control::{self, Decision, State};
+use crate::control::observation::Link;
+use crate::control::{self, Decision, Observation, Order, State};
 use crate::device::Library;
 use crate::inbox::{Inbox, Outbox, PolicyWatch};
 use crate::notify::Notifier;
@@ -22,13 +23,15 @@ use crate::units::Amps;
 use crate::{cloud, http, modbus, mqtt, ocpp};
 use alarms::Alarms;
 use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// An orderly stop gives the edges this long to say goodbye; systemd is promised 5 s for all of it.
+/// An orderly stop waits this long for chargers to answer, and this long for the edges to end; systemd is promised 5 s
+/// for all of it.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Everything that runs, before the first step.
@@ -44,7 +47,8 @@ pub struct Daemon {
     status: watch::Sender<Arc<Status>>,
     stop: watch::Sender<bool>,
     edges: Vec<JoinHandle<()>>,
-    farewell: Option<JoinHandle<()>>,
+    /// Edges that have something to do at a stop, and end by themselves.
+    last_words: Vec<JoinHandle<()>>,
     alarms: Alarms,
     /// Where the page is, once it is bound.
     pub http: Option<SocketAddr>,
@@ -70,20 +74,20 @@ impl Daemon {
         let leases = keep::take_leases(folder.as_deref(), &config.site, clock.wall());
         let state = State::resume(&config.site, &leases, clock.now());
 
-        let mut edges = Vec::new();
-        let cloud = cloud::spawn(cloud_setup(&config, folder.as_ref(), clock));
-        let policy = cloud.policy;
-        edges.push(cloud.task);
         let (status, seen) = watch::channel(Arc::new(Status::default()));
         let (stop, stopping) = watch::channel(false);
+        let cloud = cloud::spawn(cloud_setup(&config, folder.as_ref(), clock, stopping.clone()));
+        let policy = cloud.policy;
+        let (mut edges, mut last_words) = (Vec::new(), vec![cloud.task]);
         let mut ocpp_address = None;
         if config.ocpp.is_some() {
             let book = keep::read(folder.as_deref(), keep::BOOK).unwrap_or_default();
-            let save = save_book(folder.clone());
-            let served = ocpp::serve(&config, clock, inbox.clone(), &outbox, policy.clone(), book, save).await;
+            let kept = ocpp::Kept { book, save: save_book(folder.clone()) };
+            let stop = stopping.clone();
+            let served = ocpp::serve(&config, clock, inbox.clone(), &outbox, policy.clone(), kept, stop).await;
             let (address, task) = served.map_err(|fault| port_taken("ocpp", &config, &fault))?;
             ocpp_address = Some(address);
-            edges.push(task);
+            last_words.push(task);
         }
         let mut http_address = None;
         if let Some(page) = &config.http {
@@ -92,7 +96,7 @@ impl Daemon {
             http_address = Some(address);
             edges.push(task);
         }
-        let farewell = mqtt::spawn(&config, clock, inbox.clone(), &outbox, seen, stopping);
+        last_words.extend(mqtt::spawn(&config, clock, inbox.clone(), &outbox, seen, stopping));
         edges.extend(modbus::spawn(&config, devices, clock, inbox.clone())?);
         Ok(Daemon {
             config,
@@ -106,7 +110,7 @@ impl Daemon {
             status,
             stop,
             edges,
-            farewell,
+            last_words,
             alarms: Alarms::default(),
             http: http_address,
             ocpp: ocpp_address,
@@ -170,7 +174,7 @@ impl Daemon {
         decision
     }
 
-    fn show(&mut self, seen: &control::Observation, decision: &Decision, now: Moment, wall: DateTime<Utc>) {
+    fn show(&mut self, seen: &Observation, decision: &Decision, now: Moment, wall: DateTime<Utc>) {
         let policy = self.policy_state.borrow().status(now, wall);
         let found = alarms::find(&self.config, seen, decision, &policy, now);
         let alarms = self.alarms.update(found, now, wall);
@@ -181,29 +185,47 @@ impl Daemon {
     /// State saved, nothing renewed; the fallback is pushed only where a limit does not expire by itself.
     async fn stop(mut self) {
         let now = self.clock.now();
+        let mut orders = Vec::new();
         for (index, evse) in self.config.site.evses.iter().enumerate() {
             if evse.lapse == LapseClass::C {
-                self.outbox.send(self.state.farewell(&self.config.site, EvseId(index), now));
+                let order = self.state.farewell(&self.config.site, EvseId(index), now);
+                self.outbox.send(order);
+                orders.push(order);
             }
         }
+        let _ = tokio::time::timeout(FAREWELL, self.answered(&orders)).await;
         if let Some(folder) = &self.folder {
-            let leases = self.state.leases(now);
+            let leases = self.state.leases(self.clock.now());
             if let Err(fault) = keep::write_leases(folder, &self.config.site, &leases, self.clock.wall()) {
                 tracing::warn!(%fault, "leases cannot be kept: cars go to fallback at the next start");
             }
         }
         self.stop.send_replace(true);
-        if let Some(farewell) = self.farewell.take() {
-            let _ = tokio::time::timeout(FAREWELL, farewell).await;
-        }
+        let _ = tokio::time::timeout(FAREWELL, join_all(&mut self.last_words)).await;
         tracing::info!("stopped; leases run out by themselves");
+    }
+
+    /// Waits until those who can be reached have answered these orders.
+    async fn answered(&self, orders: &[Order]) {
+        let is_open = |order: &Order, seen: &Observation| {
+            let report = &seen.reports[order.evse.0];
+            let has_answered = report.answer.is_some_and(|answer| answer.number >= order.number);
+            matches!(report.link, Link::Up { .. }) && !has_answered
+        };
+        loop {
+            let seen = self.inbox.read();
+            if !orders.iter().any(|order| is_open(order, &seen)) {
+                return;
+            }
+            self.inbox.heard().await;
+        }
     }
 }
 
 /// Whoever drops a daemon wants its sockets closed.
 impl Drop for Daemon {
     fn drop(&mut self) {
-        self.edges.iter().for_each(JoinHandle::abort);
+        self.edges.iter().chain(&self.last_words).for_each(JoinHandle::abort);
     }
 }
 
@@ -214,7 +236,12 @@ fn take_refresh_periods(config: &mut Config, devices: &Library) {
     }
 }
 
-fn cloud_setup(config: &Config, folder: Option<&Arc<Folder>>, clock: Clock) -> cloud::Setup {
+fn cloud_setup(
+    config: &Config,
+    folder: Option<&Arc<Folder>>,
+    clock: Clock,
+    stop: watch::Receiver<bool>,
+) -> cloud::Setup {
     let kept = keep::read_bytes(folder.map(Arc::as_ref), keep::POLICY);
     let folder = folder.cloned();
     cloud::Setup {
@@ -225,6 +252,7 @@ fn cloud_setup(config: &Config, folder: Option<&Arc<Folder>>, clock: Clock) -> c
         kept,
         save: Arc::new(move |bytes| folder.as_ref().map_or(Ok(()), |folder| folder.write(keep::POLICY, bytes))),
         clock,
+        stop,
     }
 }
 

@@ -8,6 +8,14 @@ use std::sync::Arc;
 /// Writes the book durably, or says why not. It may block; it is called from a blocking thread.
 pub type SaveBook = Arc<dyn Fn(&Book) -> io::Result<()> + Send + Sync>;
 
+/// What outlives the process.
+pub struct Kept {
+    /// As it was last saved, or an empty one.
+    pub book: Book,
+    /// Saves it whenever it changes.
+    pub save: SaveBook,
+}
+
 /// Ids passed over at each start: more transactions than can begin between a save that fails and the end of a process.
 const ID_BLOCK: i64 = 1000;
 

@@ -19,7 +19,7 @@ pub mod setup;
 pub mod task;
 pub mod visitor;
 
-pub use book::{Book, OpenTransaction, SaveBook};
+pub use book::{Book, Kept, OpenTransaction, SaveBook};
 pub use task::serve;
 
 use crate::time::Moment;

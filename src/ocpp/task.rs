@@ -6,7 +6,7 @@
 //! delays nobody.
 
 use super::Now;
-use super::book::{Book, SaveBook};
+use super::book::{Book, Kept, SaveBook};
 use super::charger::{Charger, Output, Settings};
 use super::connector::Seat;
 use super::door::{self, Door, Entry};
@@ -28,8 +28,10 @@ use axum::response::{IntoResponse, Response};
 use axum::serve::{IncomingStream, Listener};
 use futures_util::future::{pending, select_all};
 use std::collections::BTreeMap;
+use std::future::IntoFuture;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
@@ -63,8 +65,9 @@ const STRANGER_EVERY: Duration = Duration::from_secs(60);
 /// The subprotocol of OCPP 1.6J.
 const PROTOCOL: &str = "ocpp1.6";
 
-/// Listens for the chargers of `config`; port 0 is allowed. Reports go to `inbox`, orders come from `outbox`. The book
-/// is the last one that `save` has kept, or an empty one. Aborting the handle closes the listener and every socket.
+/// Listens for the chargers of `config`; port 0 is allowed. Reports go to `inbox`, orders come from `outbox`. Once
+/// `stop` is true it closes the listener and every socket, saves the book as it is then, and ends; when the handle is
+/// aborted it does so without the book.
 ///
 /// # Errors
 /// Where there is no `[ocpp]` in the configuration, or the address cannot be listened on.
@@ -74,8 +77,8 @@ pub async fn serve(
     inbox: Inbox,
     outbox: &Outbox,
     policy: PolicyWatch,
-    book: Book,
-    save: SaveBook,
+    kept: Kept,
+    mut stop: watch::Receiver<bool>,
 ) -> io::Result<(SocketAddr, JoinHandle<()>)> {
     let Some(ocpp) = &config.ocpp else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "OCPP: no [ocpp] in the configuration"));
@@ -87,7 +90,8 @@ pub async fn serve(
 
     let now = Now { at: clock.now(), wall: clock.wall() };
     let evses: Vec<&str> = config.site.evses.iter().map(|evse| evse.id.as_str()).collect();
-    let ledger = Arc::new(Ledger { book: Mutex::new(book.resume(&evses, now.date())), changed: Notify::new() });
+    let book = Mutex::new(kept.book.resume(&evses, now.date()));
+    let ledger = Arc::new(Ledger { book, changed: Notify::new(), is_closed: AtomicBool::new(false) });
     let mut tasks = JoinSet::new();
     let mut entrances = BTreeMap::new();
     for (settings, password) in chargers(config, ocpp) {
@@ -107,15 +111,22 @@ pub async fn serve(
         tasks.spawn(lane.run(newcomers));
     }
     let gate = Gate { listener, places: Arc::new(Semaphore::new(2 * entrances.len() + SPARE_CONNECTIONS)) };
-    tasks.spawn(keep(ledger, save));
+    let mut saving = JoinSet::new();
+    saving.spawn(keep(ledger.clone(), kept.save));
     let hall = Arc::new(Hall { entrances, clock, stranger: Mutex::new(None) });
     let app = Router::new().fallback(dial).with_state(hall).into_make_service_with_connect_info::<Arrival>();
     tracing::info!(%address, "OCPP listens");
     let server = tokio::spawn(async move {
-        let _lanes = tasks;
-        if let Err(error) = axum::serve(gate, app).await {
-            tracing::error!(%error, "OCPP server ended; cars fall back by themselves");
+        tokio::select! {
+            served = axum::serve(gate, app).into_future() => if let Err(error) = served {
+                tracing::error!(%error, "OCPP server ended; cars fall back by themselves");
+            },
+            () = stopped(&mut stop) => {}
         }
+        // First those that change the book, then the last word of it.
+        tasks.shutdown().await;
+        ledger.close();
+        saving.join_next().await;
     });
     Ok((address, server))
 }
@@ -151,18 +162,26 @@ fn chargers(config: &Config, ocpp: &OcppConfig) -> Vec<(Settings, Option<Secret>
 struct Ledger {
     book: Mutex<Book>,
     changed: Notify,
+    /// Nobody changes it any more.
+    is_closed: AtomicBool,
 }
 
 impl Ledger {
     fn lock(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        self.changed.notify_one();
+    }
 }
 
-/// Saves the book whenever it has changed; several changes that wait together are one write.
+/// Saves the book whenever it has changed, and when it is closed; several changes that wait together are one write.
 async fn keep(ledger: Arc<Ledger>, save: SaveBook) {
     let mut is_failing = false;
     loop {
+        let is_last = ledger.is_closed.load(Ordering::Acquire);
         let (book, save) = (ledger.lock().clone(), save.clone());
         let saved = tokio::task::spawn_blocking(move || save(&book)).await.unwrap_or_else(|e| Err(io::Error::other(e)));
         match &saved {
@@ -174,6 +193,9 @@ async fn keep(ledger: Arc<Ledger>, save: SaveBook) {
                  they would be taken over without their tokens: free some space in the state directory"
             ),
             Err(error) => tracing::debug!(%error, "the open transactions could not be saved"),
+        }
+        if is_last {
+            return;
         }
         is_failing = saved.is_err();
         match is_failing {
@@ -307,6 +329,13 @@ impl Lane {
 
     fn now(&self) -> Now {
         Now { at: self.clock.now(), wall: self.clock.wall() }
+    }
+}
+
+/// A stop is said; a sender that is gone says nothing.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        pending().await
     }
 }
 
