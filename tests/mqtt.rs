@@ -5,6 +5,7 @@
 
 #[path = "mqtt/discovery.rs"]
 mod discovery;
+mod line;
 #[path = "mqtt/world.rs"]
 mod world;
 
@@ -17,6 +18,7 @@ use headroom::site::EvseId;
 use headroom::status::{Alarm, CircuitStatus, EvseStatus, Severity, Status};
 use headroom::time::Duration;
 use headroom::units::{Amps, PerPhase};
+use line::Line;
 use rumqttc::{LastWill, Publish, QoS};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -27,7 +29,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use world::{Line, PATIENCE, Peer, broker, config};
+use world::{PATIENCE, Peer, broker, config};
 
 const LEFT: EvseId = EvseId(0);
 

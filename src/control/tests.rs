@@ -380,6 +380,22 @@ fn a_restart_in_a_full_house_cuts_nobody_though_meters_and_chargers_come_back_on
 }
 
 #[test]
+fn what_a_car_has_taken_since_the_last_sample_is_no_room_for_another() {
+    let mut world = World::new();
+    world.house = [1, 12, 1];
+    world.plug_in(0);
+    world.plug_in(1);
+    world.run(200);
+    assert_eq!(world.amps(), [6, 6]);
+    // Left was slow to begin: it tells of its current before the grid meter does.
+    world.takes(0, Amps::ZERO);
+    world.second();
+    world.takes(0, Amps::whole(6));
+    world.step();
+    assert_eq!(world.amps(), [6, 6]);
+}
+
+#[test]
 fn only_those_fit_whose_minimum_fits_and_turns_rotate() {
     let mut world = World::new();
     world.site.tuning.dwell = Duration::from_secs(60);

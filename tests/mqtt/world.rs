@@ -1,4 +1,4 @@
-//! What do the tests talk to? A broker, a line to it that can be cut, and a peer that speaks MQTT.
+//! What do the tests talk to? A broker, and a peer that speaks MQTT.
 
 use headroom::config::{ChargerConfig, Config, MqttConfig};
 use headroom::policy::Policy;
@@ -7,11 +7,9 @@ use headroom::units::{Amps, PerPhase, Phase};
 use rumqttc::{AsyncClient, Event, LastWill, MqttOptions, Packet, Publish, QoS};
 use rumqttd::{Broker, ConnectionSettings, RouterConfig, ServerSettings};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -44,52 +42,6 @@ pub fn broker() -> SocketAddr {
         }
     });
     listen
-}
-
-/// A line to a broker, which can be cut and led to another one: what a restart of the broker looks like.
-pub struct Line {
-    pub address: SocketAddr,
-    pub dialled: Arc<AtomicUsize>,
-    target: watch::Sender<Option<SocketAddr>>,
-    acceptor: JoinHandle<()>,
-}
-
-impl Line {
-    pub async fn to(broker: Option<SocketAddr>) -> Self {
-        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (target, led_to) = watch::channel(broker);
-        let dialled = Arc::new(AtomicUsize::new(0));
-        let count = dialled.clone();
-        let acceptor = tokio::spawn(async move {
-            loop {
-                let (mut near, _) = listener.accept().await.unwrap();
-                count.fetch_add(1, Ordering::Relaxed);
-                let mut led_to = led_to.clone();
-                let broker = *led_to.borrow_and_update();
-                tokio::spawn(async move {
-                    let Some(broker) = broker else { return };
-                    let Ok(mut far) = TcpStream::connect(broker).await else { return };
-                    tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
-                        _ = led_to.changed() => {}
-                    }
-                });
-            }
-        });
-        Line { address, dialled, target, acceptor }
-    }
-
-    /// Cuts all connections; new ones go there, or nowhere.
-    pub fn lead_to(&self, broker: Option<SocketAddr>) {
-        self.target.send_replace(broker);
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        self.acceptor.abort();
-    }
 }
 
 /// Somebody else at the broker. Dropped, its connection breaks without a farewell.

@@ -1,0 +1,84 @@
+//! Does a policy of the cloud change who yields, and does the last good one stand?
+
+use crate::house::{Gateway, House, LEFT, RIGHT, Stand, alarm, amps, evse};
+use headroom::clock::Clock;
+use headroom::demo::cloud;
+use headroom::demo::site::{GUEST, KARI, policy};
+use headroom::status::{Severity, Status};
+use headroom::time::Duration;
+use headroom::units::Amps;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_changes_who_yields_and_outlives_the_cloud() {
+    let stands = ["left", "right"].map(|id| Stand { most_a: 9, ..Stand::ocpp(id, "R") });
+    let house = House::with(&stands).await;
+    let server = cloud::start(0, document(1, 6, -3)).await.unwrap();
+    let more = format!(
+        "[cloud]\nurl = \"http://{}\"\ngateway_id = \"gw_demo\"\nlocation_id = \"loc_demo\"\nallow_unsigned = true\n",
+        server.peer.address
+    );
+    let mut gateway = house.open(&more).await;
+    gateway.until("the document holds", |status| status.policy.version == Some(1)).await;
+    house.arrive(LEFT, Some(KARI));
+    house.arrive(RIGHT, Some(GUEST));
+    let takes_all =
+        |status: &Status| has(status, 9, 9) && status.evses.iter().all(|evse| evse.draw_a.most() > Amps::whole(8));
+    gateway.until("there is room for two", takes_all).await;
+    // Who yields to whom is weighed beside the smallest house load of half a minute: it is one from the start this time.
+    gateway.stop().await;
+    house.load([16, 0, 0]);
+    let mut gateway = house.open(&more).await;
+    // 32 A less margin and house leave 15 A: six for the one who yields, nine for the other.
+    let status = gateway.until("the guest yields", |status| has(status, 9, 6)).await;
+    assert_eq!(["left", "right"].map(|id| evse(&status, id).class.clone()), ["owner", "guest"]);
+
+    server.publish(document(2, -3, 6));
+    gateway.until("the guest goes first", |status| status.policy.version == Some(2) && has(status, 6, 9)).await;
+
+    server.publish(document(3, 6, -3).replace("charging_priority", "charging_pirority"));
+    let status = gateway.until("it is refused", |status| alarm(status, "policy-refused").is_some()).await;
+    let told = alarm(&status, "policy-refused").unwrap();
+    assert_eq!(told.severity, Severity::Warning);
+    assert!(
+        told.text.contains("/classes/0/charging_priority: is missing")
+            && told.text.contains("the last good one stands"),
+        "{}",
+        told.text
+    );
+    assert!(has(&status, 6, 9) && status.policy.version == Some(2));
+
+    gateway.stop().await;
+    server.peer.stop().await;
+    let mut gateway: Gateway = house.open(&more).await;
+    gateway
+        .until("both are back", |status| status.evses.iter().all(|evse| evse.online && evse.lease_s.is_some()))
+        .await;
+    sleep(Duration::from_secs(1)).await;
+    let status = gateway.now();
+    assert!(has(&status, 6, 9), "{status:?}");
+    assert_eq!((status.policy.source.as_str(), status.policy.version), ("cloud", Some(2)));
+    assert_eq!(["left", "right"].map(|id| evse(&status, id).class.clone()), ["owner", "guest"]);
+    gateway.stop().await;
+}
+
+fn has(status: &Status, left: i32, right: i32) -> bool {
+    [amps(status, "left"), amps(status, "right")] == [left, right].map(|amps| Some(Amps::whole(amps)))
+}
+
+/// The demo's document for the two chargers of this house.
+fn document(version: u64, owner: i8, guest: i8) -> String {
+    let mut document: Value = serde_json::from_str(&policy(Clock::start().wall())).unwrap();
+    document["version"] = json!(version);
+    document["evse"] = json!([{"id": "left"}, {"id": "right"}]);
+    for class in document["classes"].as_array_mut().unwrap() {
+        match class["id"].as_str() {
+            Some("owner") => class["charging_priority"] = json!(owner),
+            Some("guest") => class["charging_priority"] = json!(guest),
+            _ => {}
+        }
+    }
+    document.as_object_mut().unwrap().remove("refresh_after_s");
+    document.to_string()
+}
