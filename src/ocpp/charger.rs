@@ -42,6 +42,9 @@ pub const BOOT_WAIT: Duration = Duration::from_secs(2);
 /// After a boot the set-up lets the step's orders go first.
 const ORDERS_FIRST: Duration = Duration::from_millis(500);
 
+/// A set-up that met an error is tried once more after this: some chargers need a moment after their boot.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
 /// How often we ping: below the 30 s to 60 s after which routers forget a connection.
 const PING_EVERY: Duration = Duration::from_secs(25);
 
@@ -96,6 +99,8 @@ pub struct Charger {
     connectors: Vec<Connector>,
     setup: Setup,
     is_configured: bool,
+    /// A part of the set-up met an error, as chargers answer that are not quite awake: all of it is tried once more.
+    retry: Retry,
     online: Option<Online>,
     pending: Option<Pending>,
     told: Option<(Moment, DateTime<Utc>)>,
@@ -105,6 +110,14 @@ pub struct Charger {
     stamp: i64,
     calls: u64,
     outputs: VecDeque<Output>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Retry {
+    NotNeeded,
+    Wanted,
+    /// Once a connection: what is refused again is refused for good.
+    Done,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -144,6 +157,7 @@ impl Charger {
             connectors,
             setup: Setup::default(),
             is_configured: false,
+            retry: Retry::NotNeeded,
             online: None,
             pending: None,
             told: None,
@@ -175,6 +189,7 @@ impl Charger {
         let orders_from = if self.setup.must_read_first() { later } else { now.at };
         self.online = Some(Online { heard: now.at, ping_at: now.at + PING_EVERY, orders_from, setup_from: later });
         self.is_odd = false;
+        self.retry = Retry::NotNeeded;
         self.connectors.iter_mut().for_each(|connector| connector.up(now.at));
         self.report_news();
     }
@@ -289,6 +304,11 @@ impl Charger {
             let Some(step) = step else { break };
             self.take(step, now);
         }
+        if self.retry == Retry::Wanted && self.setup.is_done() && self.pending.is_none() {
+            self.retry = Retry::Done;
+            self.setup.all(self.connectors.len(), self.settings.meter_interval, self.settings.heartbeat);
+            self.online = self.online.map(|online| Online { setup_from: now.at + RETRY_AFTER, ..online });
+        }
         self.report_news();
     }
 
@@ -347,6 +367,10 @@ impl Charger {
     /// The open call is over, with or without an answer.
     fn give_up(&mut self, reply: Reply<'_>, now: Now) {
         let Some(pending) = self.pending.take() else { return };
+        let is_asleep = matches!(pending.asked, Asked::Fallback { .. } | Asked::Step(Step::ReadKeys));
+        if is_asleep && reply == Reply::Refused && self.retry == Retry::NotNeeded {
+            self.retry = Retry::Wanted;
+        }
         let identity = &self.settings.identity;
         if reply == Reply::Silent && !self.is_silent {
             tracing::warn!(charger = identity, "no answer to our call in time");

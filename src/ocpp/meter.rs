@@ -25,6 +25,8 @@ pub struct Meter {
     pub energy_wh: Option<i64>,
     /// Was any of it not from the charger's queue?
     pub is_fresh: bool,
+    /// When the newest of it was measured, by the charger's clock.
+    pub newest: Option<DateTime<Utc>>,
 }
 
 /// Reads a MeterValues payload of an EVSE with `wired` terminals (1 or 3). Entries for which `is_old` holds, by their own
@@ -32,8 +34,10 @@ pub struct Meter {
 pub fn read(payload: &Value, wired: usize, is_old: impl Fn(DateTime<Utc>) -> bool) -> Meter {
     let mut tally = Tally::default();
     for entry in lenient::each(payload, "meterValue") {
-        if !lenient::time(entry, "timestamp").is_some_and(&is_old) {
+        let at = lenient::time(entry, "timestamp");
+        if !at.is_some_and(&is_old) {
             tally.is_fresh = true;
+            tally.newest = tally.newest.max(at);
             lenient::each(entry, "sampledValue").iter().for_each(|value| tally.add(value));
         }
     }
@@ -53,6 +57,7 @@ struct Tally {
     watts: Column,
     watt_hours: Column,
     is_fresh: bool,
+    newest: Option<DateTime<Utc>>,
 }
 
 impl Tally {
@@ -94,6 +99,7 @@ impl Tally {
             watts: self.watts.sum().map(|watts| watts.round() as i32),
             energy_wh: self.watt_hours.sum().map(|energy| energy.round() as i64),
             is_fresh: self.is_fresh,
+            newest: self.newest,
         }
     }
 }

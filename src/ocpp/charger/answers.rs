@@ -178,7 +178,10 @@ impl Charger {
             self.outputs.push_back(Output::SaveBook);
             tracing::info!(charger = self.settings.identity, id, "a transaction that was not begun with us goes on");
         }
-        self.connectors[at].metered(&meter, now.at);
+        // What comes late must not pass for a word on what we have ordered meanwhile.
+        let age = meter.newest.filter(|_| is_comparable).map(|newest| clock.signed_duration_since(newest));
+        let age = age.and_then(|age| age.to_std().ok()).unwrap_or_default();
+        self.connectors[at].metered(&meter, now.at - age);
         json!({})
     }
 

@@ -63,6 +63,34 @@ fn odd_frame() -> impl Strategy<Value = String> {
     ]
 }
 
+#[test]
+fn what_a_charger_refused_when_it_was_hardly_awake_is_tried_once_more() {
+    let mut bench = Bench::new();
+    bench.connect();
+    let mut calls = bench.say("BootNotification", json!({"chargePointVendor": "V", "chargePointModel": "M"}));
+    calls.extend(bench.wait(3));
+    // It answers all with an error for a while, and then knows what it is.
+    let mut asked = Vec::new();
+    for _ in 0..20 {
+        while let Some(call) = calls.pop() {
+            if call[0] == 2 {
+                asked.push((bench.millis / 1000, call[2].clone()));
+                let answer = match bench.millis > 9_000 {
+                    true => json!([3, call[1], {"status": "Accepted"}]),
+                    false => json!([4, call[1], "NotImplemented", "", {}]),
+                };
+                calls.extend(bench.raw(&answer.to_string()));
+            }
+        }
+        calls.extend(bench.wait(3));
+    }
+    let when = |action: &str| asked.iter().filter(|call| call.1 == action).map(|call| call.0).collect::<Vec<u64>>();
+    assert_eq!(when("GetConfiguration").len(), 2, "{asked:?}");
+    let fallbacks = when("SetChargingProfile");
+    assert_eq!(fallbacks.len(), 4, "two connectors, twice: {asked:?}");
+    assert!(fallbacks[2] >= fallbacks[1] + 10, "{fallbacks:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -133,8 +133,10 @@ fn meter_values_from_the_queue_are_not_taken_for_now() {
     bench.say("MeterValues", of("2019-05-05T00:00:00Z", "32"));
     assert_eq!(bench.reports[0].measured, None);
     bench.say("MeterValues", of("2026-03-01T12:00:30Z", "9"));
+    // One that is late keeps its own time: it must not prove a cut that was made after it.
     let measured = bench.reports[0].measured.unwrap();
-    assert_eq!((measured.current, measured.at), (PerPhase::all(Amps::whole(9)), bench.now().at));
+    let late = TimeDelta::try_seconds(30).unwrap().to_std().unwrap();
+    assert_eq!((measured.current, measured.at), (PerPhase::all(Amps::whole(9)), Moment::START + late));
     bench.say("MeterValues", json!({"connectorId": 0, "meterValue": []}));
     bench.say("MeterValues", json!({"connectorId": 9, "meterValue": 7}));
 }
