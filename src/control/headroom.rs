@@ -56,6 +56,8 @@ struct Lately {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RowView {
     pub shown: Row,
+    /// What is not our cars'; `None` where the meter, or one below, says nothing.
+    pub base: Option<PerPhase<Amps>>,
     /// What cars together may have now, raises included: beside the greatest base load of the last few seconds. A car's
     /// own meter and this one never speak at once, and what one of them has not seen yet is nobody's to give away.
     pub room: PerPhase<Amps>,
@@ -83,13 +85,28 @@ pub(super) struct Below {
     pub fallback: PerPhase<Amps>,
     /// What those fall back to that ask.
     pub asking: PerPhase<Amps>,
+    /// What those just here, in no circuit below, take beyond that.
+    pub beyond: PerPhase<Amps>,
+    /// What is not our cars' in the circuits just below; `None` where one of them does not know.
+    pub under: Option<PerPhase<Amps>>,
     /// How far their own meters may be out of step with the circuit's, at most.
     pub blind: Duration,
 }
 
 impl Below {
+    /// Nobody.
+    pub(super) fn none() -> Self {
+        Below { under: Some(PerPhase::default()), ..Below::default() }
+    }
+
+    /// A circuit just below, with what is not our cars' in it.
+    pub(super) fn add_circuit(&mut self, base: Option<PerPhase<Amps>>) {
+        let sum = |under: PerPhase<Amps>, base: PerPhase<Amps>| PerPhase::from_fn(|phase| under[phase] + base[phase]);
+        self.under = self.under.zip(base).map(|(under, base)| sum(under, base));
+    }
+
     /// One EVSE more.
-    pub(super) fn add(&mut self, site: &Site, evse: EvseId, draw: &Draw, is_asking: bool) {
+    pub(super) fn add(&mut self, site: &Site, evse: EvseId, draw: &Draw, is_asking: bool, is_here: bool) {
         let phases = site.evse(evse).rotation.phases();
         for phase in phases.iter() {
             self.fallback[phase] += site.evse(evse).fallback;
@@ -101,6 +118,9 @@ impl Below {
         for phase in Phase::ALL {
             self.least[phase] += draw.least[phase];
             self.seen[phase] += draw.seen[phase];
+            if is_here {
+                self.beyond[phase] += draw.seen[phase] - draw.least[phase];
+            }
         }
         self.blind = self.blind.max(draw.blind.min(PATIENCE));
     }
@@ -179,9 +199,12 @@ impl RowMemory {
         let extra = if age.max(interval) > OLD { OLD_MARGIN } else { Amps::ZERO };
         let load = match circuit.meter {
             Some(_) => sample.map(|sample| sample.current),
-            None => Some(PerPhase::from_fn(|phase| circuit.other_load[phase] + below.seen[phase])),
+            // What is stated, what the circuits below say, and what cars take beyond their setpoints.
+            None => below.under.map(|under| {
+                let cars = |phase: Phase| below.beyond[phase] + below.least[phase];
+                PerPhase::from_fn(|phase| circuit.other_load[phase] + under[phase] + cars(phase))
+            }),
         };
-        // Without a meter: what is stated, and what cars take beyond their setpoints.
         let base = load.map(|load| PerPhase::from_fn(|phase| load[phase] - below.least[phase]));
         if let Some(base) = base {
             self.loud.hear(base, below.blind, now, Amps::max);
@@ -191,6 +214,7 @@ impl RowMemory {
         }
         let mut view = RowView {
             shown: Row { freshness, load, draw: below.seen, headroom: PerPhase::default() },
+            base: base.filter(|_| freshness != Freshness::Lost),
             room: PerPhase::default(),
             fair: PerPhase::default(),
             keep: PerPhase::default(),

@@ -298,12 +298,13 @@ fn rows(
 ) -> Vec<RowView> {
     let site = setting.site;
     let sample = |id: CircuitId| site.circuit(id).meter.and_then(|meter| observation.samples[meter.0].as_ref());
-    let mut below = vec![Below::default(); site.circuits.len()];
+    let mut below = vec![Below::none(); site.circuits.len()];
     for id in site.evse_ids() {
         let (draw, setpoint) = (&draws[id.0], state.cars[id.0].setpoint);
         let measured = observation.reports[id.0].measured.filter(|_| draw.is_measured);
         for circuit in site.path(site.evse(id).circuit) {
-            below[circuit.0].add(site, id, draw, wishes[id.0].ask.is_ok());
+            let is_here = site.evse(id).circuit == circuit;
+            below[circuit.0].add(site, id, draw, wishes[id.0].ask.is_ok(), is_here);
             if let (Some(own), Some(above)) = (measured, sample(circuit))
                 && above.at >= own.at
             {
@@ -312,12 +313,18 @@ fn rows(
             }
         }
     }
-    let view = |id: CircuitId| {
-        let meter = site.circuit(id).meter;
-        let age = meter.map_or(Freshness::Unmetered, |meter| freshness[meter.0]);
-        state.rows[id.0].view(setting, id, (age, sample(id)), &below[id.0])
-    };
-    site.circuit_ids().map(view).collect()
+    // Children first: a circuit without a meter carries what those below it say.
+    let mut views: Vec<RowView> = Vec::new();
+    for id in (0..site.circuits.len()).rev().map(CircuitId) {
+        let age = site.circuit(id).meter.map_or(Freshness::Unmetered, |meter| freshness[meter.0]);
+        let view = state.rows[id.0].view(setting, id, (age, sample(id)), &below[id.0]);
+        if let Some(parent) = site.circuit(id).parent {
+            below[parent.0].add_circuit(view.base);
+        }
+        views.push(view);
+    }
+    views.reverse();
+    views
 }
 
 /// A decision that fails its own check is replaced by fallback for all who ask. True on the second time within

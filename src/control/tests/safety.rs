@@ -284,3 +284,36 @@ fn one_cut_that_does_not_show_on_two_meters_is_one_sign_of_disobedience() {
     // Cut at 100 s, judged at 104 s, cut once more, judged at 108 s.
     assert!(!disobeys[106] && disobeys[109], "{:?}", &disobeys[100..]);
 }
+
+#[test]
+fn a_circuit_without_meter_carries_what_those_below_it_state_and_measure() {
+    let mut world = World::new();
+    let main = world.site.circuits[0].clone();
+    let between = Circuit {
+        id: "yard".into(),
+        parent: Some(Site::ROOT),
+        limit: PerPhase::all(Amps::whole(20)),
+        meter: None,
+        other_load: PerPhase::all(Amps::whole(1)),
+        ..main.clone()
+    };
+    let shed = Circuit { id: "shed".into(), parent: Some(CircuitId(1)), ..between.clone() };
+    let barn = Circuit { id: "barn".into(), parent: Some(CircuitId(1)), meter: Some(MeterId(1)), ..main.clone() };
+    world.site.circuits[0].limit = PerPhase::all(Amps::whole(63));
+    world.site.circuits.extend([between, shed, barn]);
+    world.site.meters.push(Meter { circuit: CircuitId(3), ..world.site.meters[0].clone() });
+    world.site.evses[0].circuit = CircuitId(1);
+    world.state = State::new(&world.site, world.now);
+    world.seen.samples.push(None);
+    world.plug_in(0);
+    for _ in 0..150 {
+        let at = world.now + Duration::from_secs(1);
+        let current = PerPhase::all(Amps::whole(5));
+        world.seen.samples[1] = Some(Sample { at, current, watts: None, millivolts: None });
+        world.run(1);
+    }
+    assert_eq!(world.amps()[0], 12, "20 less 1 of margin, 1 and 1 stated, 5 measured");
+    // The barn's meter goes silent: with it goes what is known of the yard.
+    world.run(60);
+    assert_eq!(world.amps()[0], 6);
+}
