@@ -257,6 +257,8 @@ impl Car {
         // Each past setpoint stands with the moment that ended it.
         let highest_then =
             self.past.iter().filter(|(ended, _)| *ended >= since).map(|(_, amps)| *amps).fold(self.setpoint, Amps::max);
+        // Whoever holds no lease any more gives its fallback, and obeys.
+        let highest_then = if self.ledger.is_held() { highest_then } else { highest_then.max(evse.fallback) };
         let slack = Amps::whole(1).max(highest_then.scaled(1, 10));
         if own > highest_then + slack && self.sent.is_some() {
             self.strikes = (self.strikes + 1).min(STRIKES);

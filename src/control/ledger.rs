@@ -87,6 +87,11 @@ impl Ledger {
         }
     }
 
+    /// Does an acknowledged lease still stand? Expired ones have been forgotten.
+    pub(super) fn is_held(&self) -> bool {
+        self.held_until.is_some()
+    }
+
     /// How long the newest acknowledged lease still stands.
     pub(super) fn held_for(&self, now: Moment) -> Option<Duration> {
         self.held_until.map(|until| until.since(now))

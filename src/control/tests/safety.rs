@@ -317,3 +317,21 @@ fn a_circuit_without_meter_carries_what_those_below_it_state_and_measure() {
     world.run(60);
     assert_eq!(world.amps()[0], 6);
 }
+
+#[test]
+fn a_paused_charger_whose_lease_runs_out_with_a_lost_meter_obeys_and_counts_at_its_fallback() {
+    let mut world = World::new();
+    world.plug_in(0);
+    world.run(200);
+    world.house = [20; 3];
+    world.run(2);
+    assert_eq!(world.amps()[0], 0);
+    let mut told = Decision::default();
+    for second in 0..200 {
+        world.now = world.now + Duration::from_secs(1);
+        world.takes(0, Amps::whole(if second > 125 { 6 } else { 0 }));
+        told = world.step();
+    }
+    assert!(!told.cars[0].disobeys);
+    assert_eq!(told.cars[0].counts, Amps::whole(6));
+}
