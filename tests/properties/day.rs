@@ -1,0 +1,303 @@
+//! What may a site and its day look like? Everything from one seed, within what the configuration's check lets pass.
+
+use headroom::policy::{Class, EvseRule, Policy, Principal, Token};
+use headroom::sim::{Action, Car, Ears, Script, Voice};
+use headroom::site::{Circuit, CircuitId, Evse, EvseId, LapseClass, Meter, MeterId, Rotation, Site, Tuning, Wiring};
+use headroom::time::{Duration, Moment};
+use headroom::units::{Amps, PerPhase, Phase};
+
+/// How long a day is here: some leases, holds and restarts.
+pub const SPAN: Duration = Duration::from_secs(240);
+/// Nothing happens in the last part, so that all may come to rest.
+const LAST_EVENT: u64 = 150_000;
+
+pub struct Day {
+    pub site: Site,
+    pub policy: Policy,
+    pub script: Script,
+}
+
+/// Numbers that are as good as random (splitmix64), the same for a seed on every machine.
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Dice(seed.wrapping_mul(0xA076_1D64_78BD_642F) ^ 0xE703_7ED1_A0B4_28DB)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut key = self.0;
+        key = (key ^ (key >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        key = (key ^ (key >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        key ^ (key >> 31)
+    }
+
+    /// Both ends included.
+    pub fn from(&mut self, least: i64, most: i64) -> i64 {
+        least + (self.next() % (most - least + 1).max(1) as u64) as i64
+    }
+
+    pub fn one<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.from(0, of.len() as i64 - 1) as usize]
+    }
+
+    /// True so many times of a hundred.
+    pub fn chance(&mut self, percent: i64) -> bool {
+        self.from(1, 100) <= percent
+    }
+
+    fn amps(&mut self, least: i32, most: i32) -> Amps {
+        Amps::milli(self.from(i64::from(least) * 10, i64::from(most) * 10) as i32 * 100)
+    }
+
+    fn millis(&mut self, least: u64, most: u64) -> Duration {
+        Duration::from_millis(self.from(least as i64 / 100, most as i64 / 100) as u64 * 100)
+    }
+}
+
+pub fn day(seed: u64) -> Day {
+    let dice = &mut Dice::new(seed);
+    let site = site(dice);
+    let policy = policy(dice, &site);
+    let script = script(dice, &site, seed);
+    Day { site, policy, script }
+}
+
+/// What an EVSE takes at worst when nobody steers it.
+fn alone(evse: &Evse) -> Amps {
+    if evse.lapse == LapseClass::C { evse.most } else { evse.fallback }
+}
+
+fn site(dice: &mut Dice) -> Site {
+    let wiring = if dice.chance(20) { Wiring::Single } else { Wiring::Star };
+    let mut site = Site {
+        id: "seeded".into(),
+        name: "Seeded".into(),
+        wiring,
+        house_worst: PerPhase::default(),
+        circuits: Vec::new(),
+        evses: Vec::new(),
+        meters: Vec::new(),
+        tuning: Tuning {
+            restart: Duration::from_secs(dice.one(&[15, 30])),
+            dwell: Duration::from_secs(dice.one(&[30, 90])),
+            ageing: dice.chance(50).then_some(Duration::from_secs(40)),
+            ..Tuning::default()
+        },
+    };
+    let circuits = dice.from(1, 3) as usize;
+    for index in 0..circuits {
+        circuit(dice, &mut site, index);
+    }
+    for index in 0..dice.from(1, 6) {
+        let evse = evse(dice, &site, index);
+        site.evses.push(evse);
+    }
+    make_it_fit(dice, &mut site);
+    site
+}
+
+fn circuit(dice: &mut Dice, site: &mut Site, index: usize) {
+    let id = CircuitId(index);
+    let is_metered = index == 0 || dice.chance(60);
+    let resolution = dice.one(&[Amps::milli(10), Amps::milli(100), Amps::whole(1)]);
+    let meter = is_metered.then(|| {
+        let interval = Duration::from_secs(dice.one(&[1, 1, 1, 2, 5, 10]));
+        site.meters.push(Meter { id: format!("m{index}"), circuit: id, interval, resolution });
+        MeterId(site.meters.len() - 1)
+    });
+    let fuse = if index == 0 { dice.one(&[20, 25, 35, 63]) } else { dice.one(&[16, 20, 32]) };
+    let on = site.wiring.phases();
+    let each = |amps: Amps| PerPhase::from_fn(|phase| if on.contains(phase) { amps } else { Amps::ZERO });
+    site.circuits.push(Circuit {
+        id: format!("c{index}"),
+        name: format!("C{index}"),
+        parent: (index > 0).then(|| CircuitId(dice.from(0, index as i64 - 1) as usize)),
+        limit: each(Amps::whole(fuse)),
+        margin: each(Amps::milli(fuse * 20).max(Amps::milli(500)) + resolution),
+        meter,
+        other_load: if index == 0 { PerPhase::default() } else { each(dice.amps(0, 4)) },
+    });
+}
+
+fn evse(dice: &mut Dice, site: &Site, index: i64) -> Evse {
+    let rotation = match (site.wiring, dice.chance(60)) {
+        (Wiring::Single, _) => Rotation::one(Phase::L1),
+        (Wiring::Star, true) => Rotation::parse(dice.one(&["RST", "STR", "TRS", "RTS"])).unwrap(),
+        (Wiring::Star, false) => Rotation::one(dice.one(&Phase::ALL)),
+    };
+    let step = dice.one(&[Amps::whole(1), Amps::whole(1), Amps::milli(100), Amps::milli(500), Amps::whole(2)]);
+    let least = dice.one(&[6, 6, 6, 8, 10]);
+    let slowest = site.meters.iter().map(|meter| meter.interval).max().unwrap_or_default();
+    // Round trip, lag, the whole ramp, and the meter that shows it.
+    let response = Duration::from_secs(8) + slowest;
+    Evse {
+        id: format!("e{index}"),
+        name: format!("E{index}"),
+        circuit: CircuitId(dice.from(0, site.circuits.len() as i64 - 1) as usize),
+        rotation,
+        least: Amps::whole(least),
+        most: Amps::whole(least + dice.one(&[0, 6, 10, 26])).floor_to(step),
+        fallback: if dice.chance(70) { Amps::whole(least) } else { Amps::ZERO },
+        step,
+        lease: response * 2 + Duration::from_secs(dice.one(&[1, 10, 40])),
+        response,
+        lapse: dice.one(&[LapseClass::A, LapseClass::A, LapseClass::B, LapseClass::C]),
+        metering: dice.one(&[None, Some(1), Some(2), Some(2), Some(10)]).map(Duration::from_secs),
+    }
+}
+
+/// As the configuration's check demands: the stated house and all cars alone fit, on each phase of each circuit.
+fn make_it_fit(dice: &mut Dice, site: &mut Site) {
+    let sum = |site: &Site, circuit: CircuitId, phase: Phase| -> Amps {
+        let below = site.evse_ids().filter(|id| site.feeds(circuit, *id)).map(|id| site.evse(id));
+        below.filter(|evse| evse.rotation.phases().contains(phase)).map(alone).sum()
+    };
+    let others = |site: &Site, circuit: CircuitId, phase: Phase| -> Amps {
+        let below = site.circuit_ids().filter(|id| site.path(*id).any(|above| above == circuit));
+        below.map(|id| site.circuit(id).other_load[phase]).sum()
+    };
+    for index in 0..site.evses.len() {
+        let does_not_fit = |site: &Site| {
+            site.circuit_ids().any(|circuit| {
+                let is_over = |phase| {
+                    sum(site, circuit, phase) + others(site, circuit, phase) > site.circuit(circuit).limit[phase]
+                };
+                site.wiring.phases().iter().any(is_over)
+            })
+        };
+        if does_not_fit(site) {
+            site.evses[index].lapse = LapseClass::A;
+        }
+        if does_not_fit(site) {
+            site.evses[index].fallback = Amps::ZERO;
+        }
+    }
+    for phase in site.wiring.phases().iter() {
+        let others = others(site, Site::ROOT, phase);
+        let room = site.circuits[0].limit[phase] - sum(site, Site::ROOT, phase) - others;
+        site.house_worst[phase] = others + dice.amps(0, (room.as_milli() / 1000).max(0));
+    }
+}
+
+fn policy(dice: &mut Dice, site: &Site) -> Policy {
+    let mut policy = Policy::open(site.evses.len());
+    policy.evses = vec![EvseRule { open: Some(0), plug_and_charge: None, ceiling: None }; site.evses.len()];
+    for index in 0..3usize {
+        policy.classes.push(Class {
+            id: format!("class{index}"),
+            priority: dice.from(-9, 9) as i8,
+            weight: dice.from(1, 3) as u32,
+            ceiling: dice.chance(20).then(|| Amps::whole(dice.one(&[5, 6, 10, 13]))),
+            new_sessions: true,
+        });
+        policy.principals.push(Principal {
+            id: format!("p{index}"),
+            alias: None,
+            class: index + 1,
+            evses: None,
+            valid_until: None,
+        });
+        policy.tokens.insert(format!("T{index}"), Token { principal: index, is_accepted: true, valid_until: None });
+    }
+    if dice.chance(20) {
+        policy.main_limit_percent = 80;
+    }
+    policy
+}
+
+fn script(dice: &mut Dice, site: &Site, seed: u64) -> Script {
+    let noise = dice.one(&[Amps::ZERO, Amps::milli(300), Amps::whole(1)]);
+    let mut actions = Vec::new();
+    for circuit in site.circuit_ids() {
+        let most = PerPhase::from_fn(|phase| match circuit {
+            Site::ROOT => {
+                let below: Amps = site.circuits[1..].iter().map(|circuit| circuit.other_load[phase]).sum();
+                (site.house_worst[phase] - below - noise).max(Amps::ZERO)
+            }
+            _ => site.circuit(circuit).other_load[phase],
+        });
+        loads(dice, circuit, most, &mut actions);
+    }
+    for id in site.evse_ids() {
+        cars(dice, id, &mut actions);
+        troubles(dice, id, site, &mut actions);
+    }
+    for meter in 0..site.meters.len() {
+        if dice.chance(25) {
+            let at = dice.from(400, 1_000) as u64 * 100;
+            let voice = dice.one(&[Voice::Silent, Voice::NotANumber, Voice::Frozen]);
+            actions.push((at, Action::Voice(MeterId(meter), voice)));
+            actions.push((at + dice.from(10, 500) as u64 * 100, Action::Voice(MeterId(meter), Voice::Clear)));
+        }
+    }
+    if dice.chance(15) {
+        let at = dice.from(400, 900) as u64 * 100;
+        actions.push((at, Action::Gateway(false)));
+        actions.push((at + dice.from(10, 600) as u64 * 100, Action::Gateway(true)));
+    }
+    actions.sort_by_key(|(at, _)| *at);
+    Script {
+        actions: actions.into_iter().map(|(at, action)| (Moment::from_millis(at), action)).collect(),
+        noise,
+        seed,
+        sunny: site.wiring.phases(),
+        charger_step: dice.one(&[Amps::milli(100), Amps::whole(1)]),
+        meter_latency: Duration::from_millis(dice.one(&[0, 100, 300])),
+    }
+}
+
+/// Steps and ramps between nothing and `most`.
+fn loads(dice: &mut Dice, circuit: CircuitId, most: PerPhase<Amps>, actions: &mut Vec<(u64, Action)>) {
+    let mut level = PerPhase::<Amps>::default();
+    let mut at = 0;
+    while at < LAST_EVENT {
+        let next = PerPhase::from_fn(|phase| match dice.chance(60) {
+            true => most[phase].scaled(dice.from(0, 100), 100),
+            false => level[phase],
+        });
+        let over = if dice.chance(30) { dice.millis(1_000, 15_000) } else { Duration::ZERO };
+        let amps = PerPhase::from_fn(|phase| next[phase] - level[phase]);
+        actions.push((at, Action::Load { circuit, amps, over }));
+        level = next;
+        at += over.as_millis() as u64 + dice.from(10, 400) as u64 * 100;
+    }
+}
+
+fn cars(dice: &mut Dice, id: EvseId, actions: &mut Vec<(u64, Action)>) {
+    let mut at = dice.from(0, 300) as u64 * 100;
+    while at < LAST_EVENT {
+        let token = dice.one(&[None, Some("T0"), Some("T1"), Some("T2")]);
+        let car = Car {
+            phases: dice.one(&[1, 3, 3]),
+            most: Amps::whole(dice.one(&[10, 16, 32])),
+            lag: dice.millis(300, 2_500),
+            start: dice.millis(1_000, 8_000),
+            offset: dice.one(&[Amps::ZERO, Amps::milli(500)]),
+            wants_wh: dice.chance(20).then(|| dice.from(20, 300)),
+            token: token.map(str::to_owned),
+            ..Car::default()
+        };
+        actions.push((at, Action::Arrive(id, car)));
+        at += dice.from(200, 2_000) as u64 * 100;
+        if at < LAST_EVENT && dice.chance(50) {
+            actions.push((at, if dice.chance(70) { Action::Leave(id) } else { Action::Stop(id) }));
+            at += dice.from(10, 200) as u64 * 100;
+        }
+    }
+}
+
+fn troubles(dice: &mut Dice, id: EvseId, site: &Site, actions: &mut Vec<(u64, Action)>) {
+    if dice.chance(15) {
+        let at = dice.from(300, 1_000) as u64 * 100;
+        let ears = dice.one(&[Ears::Ignores, Ears::Refuses, Ears::Deaf]);
+        actions.push((at, Action::Ears(id, ears)));
+        actions.push((at + dice.from(10, 500) as u64 * 100, Action::Ears(id, Ears::Heeds)));
+    }
+    if dice.chance(20) && site.evse(id).lapse != LapseClass::C {
+        let at = dice.from(300, 1_000) as u64 * 100;
+        actions.push((at, Action::Link(id, false)));
+        actions.push((at + dice.from(10, 500) as u64 * 100, Action::Link(id, true)));
+    }
+}

@@ -1,0 +1,313 @@
+//! What must hold at any site on any day? Checked against the plant's truth, in each of its moments.
+
+use crate::day::Day;
+use headroom::control::{Freshness, Order};
+use headroom::sim::{Action, Ears, Frame, TICK, Voice};
+use headroom::site::{CircuitId, EvseId, LapseClass, Site};
+use headroom::time::{Duration, Moment};
+use headroom::units::{Amps, PerPhase, Phase};
+
+/// From the step that finds a lost meter (at most 1 s late) to a car that has followed.
+const LOST_TO_FALLBACK: Duration = Duration::from_secs(8);
+/// Order, lag and the whole ramp of the slowest car here.
+const CAR_FOLLOWS: Duration = Duration::from_secs(7);
+/// Reasons that come from the car, the charger or the policy, not from sharing.
+const NOT_SHARED: [&str; 5] = ["no_car", "no_session", "unreachable", "denied", "disobeys"];
+
+pub struct Judge<'a> {
+    day: &'a Day,
+    told: Vec<Told>,
+    last_cut: Vec<PerPhase<Option<Moment>>>,
+    over_since: Vec<PerPhase<Option<Moment>>>,
+    heat: Vec<PerPhase<f64>>,
+    silent_since: Vec<Option<Moment>>,
+    frozen: Vec<bool>,
+    trouble_until: Vec<Moment>,
+    dead_since: Option<Moment>,
+    disturbed_until: Moment,
+    acted: usize,
+    pub faults: Vec<String>,
+}
+
+/// What an EVSE was told in the moment before.
+#[derive(Clone, Default)]
+struct Told {
+    amps: Amps,
+    code: &'static str,
+    session: Option<i64>,
+    order: Option<Order>,
+}
+
+impl<'a> Judge<'a> {
+    pub fn new(day: &'a Day) -> Self {
+        let circuits = day.site.circuits.len();
+        Judge {
+            day,
+            told: vec![Told::default(); day.site.evses.len()],
+            last_cut: vec![PerPhase::default(); circuits],
+            over_since: vec![PerPhase::default(); circuits],
+            heat: vec![PerPhase::default(); circuits],
+            silent_since: vec![None; day.site.meters.len()],
+            frozen: vec![false; day.site.meters.len()],
+            trouble_until: vec![Moment::START; day.site.evses.len()],
+            dead_since: None,
+            disturbed_until: Moment::START,
+            acted: 0,
+            faults: Vec::new(),
+        }
+    }
+
+    pub fn see(&mut self, frame: &Frame<'_>) {
+        self.follow_the_script(frame.plant.now());
+        if !frame.decision.setpoints.is_empty() && frame.plant.is_gateway_alive() {
+            self.setpoints(frame);
+            self.changes(frame);
+        }
+        self.fallbacks(frame);
+        self.overloads(frame);
+    }
+
+    fn limit(&self, circuit: CircuitId) -> PerPhase<Amps> {
+        let fuse = self.day.site.circuit(circuit).limit;
+        if circuit == Site::ROOT { self.day.policy.main_limit(fuse) } else { fuse }
+    }
+
+    fn fault(&mut self, now: Moment, what: String) {
+        if self.faults.len() < 5 {
+            self.faults.push(format!("{:7.1} s: {what}", now.as_millis() as f64 / 1000.0));
+        }
+    }
+
+    fn follow_the_script(&mut self, now: Moment) {
+        while let Some((at, action)) = self.day.script.actions.get(self.acted)
+            && *at <= now
+        {
+            self.acted += 1;
+            let evses = &self.day.site.evses;
+            let lasts = match action {
+                Action::Load { over, .. } => *over,
+                Action::Ears(evse, ears) if *ears != Ears::Heeds => {
+                    self.trouble_until[evse.0] = Moment::from_millis(u64::MAX);
+                    Duration::ZERO
+                }
+                Action::Link(evse, false) => {
+                    self.trouble_until[evse.0] = Moment::from_millis(u64::MAX);
+                    Duration::ZERO
+                }
+                // What it missed is told again within half a lease.
+                Action::Ears(evse, _) | Action::Link(evse, true) => {
+                    self.trouble_until[evse.0] = now + evses[evse.0].lease;
+                    Duration::ZERO
+                }
+                Action::Voice(meter, voice) => {
+                    // A frozen meter is found only when a car moves; until then nobody can know.
+                    self.silent_since[meter.0] = matches!(voice, Voice::Silent | Voice::NotANumber).then_some(now);
+                    self.frozen[meter.0] = *voice == Voice::Frozen;
+                    Duration::ZERO
+                }
+                Action::Gateway(false) => {
+                    self.dead_since = Some(now);
+                    self.told.fill(Told::default());
+                    Duration::ZERO
+                }
+                Action::Gateway(true) => {
+                    self.dead_since = None;
+                    let longest = evses.iter().map(|evse| evse.lease).max().unwrap_or_default();
+                    self.trouble_until.iter_mut().for_each(|until| *until = (*until).max(now + longest));
+                    Duration::ZERO
+                }
+                Action::Arrive(..) | Action::Leave(_) | Action::Stop(_) | Action::Sun { .. } => Duration::ZERO,
+            };
+            self.disturbed_until = self.disturbed_until.max(*at + lasts);
+        }
+    }
+
+    /// Zero or least…most, no breach, nothing above the fallback while a meter is lost.
+    fn setpoints(&mut self, frame: &Frame<'_>) {
+        let (now, site) = (frame.plant.now(), &self.day.site);
+        if frame.decision.is_fatal {
+            self.fault(now, "fatal".into());
+        }
+        for (id, told) in site.evse_ids().zip(&frame.decision.setpoints) {
+            let (evse, code) = (site.evse(id), told.because.code());
+            let may = told.amps == Amps::ZERO || (evse.least..=evse.most).contains(&told.amps);
+            if code == "breach" || (!may && code != "unreachable") {
+                self.fault(now, format!("{} is told {} ({code})", evse.id, told.amps));
+            }
+            let is_lost = site.path(evse.circuit).any(|c| frame.decision.rows[c.0].freshness == Freshness::Lost);
+            if is_lost && told.amps > evse.fallback && code != "unreachable" {
+                self.fault(now, format!("{} is told {} with a lost meter", evse.id, told.amps));
+            }
+        }
+    }
+
+    /// A change is sent in the step that makes it; raises wait for the hold and for a meter that is not stale, and fit.
+    fn changes(&mut self, frame: &Frame<'_>) {
+        let (now, site) = (frame.plant.now(), &self.day.site);
+        let before = self.told.clone();
+        for order in frame.orders {
+            self.told[order.evse.0].order = Some(*order);
+        }
+        let mut raised = Vec::new();
+        for id in site.evse_ids() {
+            let setpoint = frame.decision.setpoints[id.0];
+            let (amps, code) = (setpoint.amps, setpoint.because.code());
+            let session = frame.plant.session(id).map(|session| session.id);
+            let was = &before[id.0];
+            let is_same = session == was.session && session.is_some();
+            let is_shared = |code: &str| !NOT_SHARED.contains(&code) && !code.is_empty();
+            if is_same && amps < was.amps && is_shared(code) && is_shared(was.code) {
+                for circuit in site.path(site.evse(id).circuit) {
+                    for phase in site.evse(id).rotation.phases().iter() {
+                        self.last_cut[circuit.0][phase] = Some(now);
+                    }
+                }
+            }
+            let is_linked = frame.plant.is_linked(id) && code != "unreachable";
+            let sent = self.told[id.0].order.map(|order| order.amps);
+            if is_linked && session.is_some() && sent != Some(amps) {
+                self.fault(now, format!("{} has {amps} ({code}), and {sent:?} was sent", site.evse(id).id));
+            }
+            if is_same && amps > was.amps && is_linked && is_shared(was.code) {
+                raised.push((id, was.amps));
+            }
+            let order = self.told[id.0].order;
+            self.told[id.0] = Told { amps, code, session, order };
+        }
+        for (id, was) in raised {
+            self.raise(frame, id, was);
+        }
+    }
+
+    fn raise(&mut self, frame: &Frame<'_>, id: EvseId, was: Amps) {
+        let (now, site) = (frame.plant.now(), &self.day.site);
+        let evse = site.evse(id);
+        let amps = frame.decision.setpoints[id.0].amps;
+        for circuit in site.path(evse.circuit) {
+            let row = frame.decision.rows[circuit.0];
+            if row.freshness == Freshness::Stale {
+                self.fault(now, format!("{} rises {was} to {amps} by a stale meter", evse.id));
+            }
+            for phase in evse.rotation.phases().iter() {
+                if self.last_cut[circuit.0][phase].is_some_and(|at| now < at + site.tuning.hold) {
+                    self.fault(now, format!("{} rises {was} to {amps} within the hold of {phase}", evse.id));
+                }
+                self.fits(frame, id, circuit, phase);
+            }
+        }
+    }
+
+    /// The house in truth and all limits that are in force or on their way: what a raise must fit beside. Where all
+    /// have meters of their own; elsewhere a car is only assumed to take what it is told.
+    fn fits(&mut self, frame: &Frame<'_>, id: EvseId, circuit: CircuitId, phase: Phase) {
+        let (now, plant, site) = (frame.plant.now(), frame.plant, &self.day.site);
+        let below = || {
+            site.evse_ids()
+                .filter(|other| site.feeds(circuit, *other) && site.evse(*other).rotation.phases().contains(phase))
+        };
+        // A raise may be up to one interval and one order later than the house that it was reckoned beside.
+        let meter = site.circuit(circuit).meter.map(|meter| site.meters[meter.0].interval).unwrap_or_default();
+        let is_calm = now > self.disturbed_until + meter * 3 + self.day.script.meter_latency + CAR_FOLLOWS;
+        let is_lost = frame.decision.rows.iter().any(|row| row.freshness == Freshness::Lost);
+        let is_known = |other: EvseId| site.evse(other).metering.is_some() && now >= self.trouble_until[other.0];
+        if !is_calm || is_lost || self.frozen.contains(&true) || !below().all(is_known) {
+            return;
+        }
+        let cars: Amps = below()
+            .filter(|other| plant.session(*other).is_some())
+            .map(|other| plant.offer(other).max(frame.decision.setpoints[other.0].amps))
+            .sum();
+        let total = plant.house(circuit)[phase] + cars;
+        let limit = self.limit(circuit)[phase];
+        if total > limit + self.day.script.noise {
+            let told = frame.decision.setpoints[id.0].amps;
+            self.fault(
+                now,
+                format!(
+                    "{} rises to {told}, and {total} ({}) of {limit} may flow on {phase} of {}",
+                    site.evse(id).id,
+                    below()
+                        .map(|o| format!(
+                            "{} {}/{}",
+                            site.evse(o).id,
+                            plant.offer(o),
+                            frame.decision.setpoints[o.0].amps
+                        ))
+                        .collect::<Vec<_>>()
+                        .join(", "),
+                    site.circuit(circuit).id
+                ),
+            );
+        }
+    }
+
+    /// A lost meter, a dead gateway: all are at their fallback in time.
+    fn fallbacks(&mut self, frame: &Frame<'_>) {
+        let (now, site) = (frame.plant.now(), &self.day.site);
+        for (meter, since) in site.meters.iter().zip(self.silent_since.clone()) {
+            let Some(since) = since else { continue };
+            let lost = (meter.interval * 3).max(site.tuning.lost_after) + self.day.script.meter_latency;
+            if now < since + lost + LOST_TO_FALLBACK || self.dead_since.is_some() {
+                continue;
+            }
+            for id in site.evse_ids() {
+                // A charger that has missed the cut is told again only when the meter is back: its lease must do.
+                if site.feeds(meter.circuit, id) && self.trouble_until[id.0] <= since {
+                    self.is_at_fallback(frame, id, "with a lost meter");
+                }
+            }
+        }
+        if let Some(since) = self.dead_since {
+            for id in site.evse_ids().filter(|id| site.evse(*id).lapse != LapseClass::C) {
+                if now >= since + site.evse(id).lease + CAR_FOLLOWS {
+                    self.is_at_fallback(frame, id, "with a dead gateway");
+                }
+            }
+        }
+    }
+
+    fn is_at_fallback(&mut self, frame: &Frame<'_>, id: EvseId, when: &str) {
+        let (evse, offer, draw) = (self.day.site.evse(id), frame.plant.offer(id), frame.plant.draw(id).most());
+        if draw > evse.fallback {
+            self.fault(frame.plant.now(), format!("{} offers {offer}, its car takes {draw}, {when}", evse.id));
+        }
+    }
+
+    /// Where all obey and the meter is alive, what cars add above the limit is gone in time; and whatever fails, no
+    /// breaker of the slow edge trips.
+    fn overloads(&mut self, frame: &Frame<'_>) {
+        let (now, site) = (frame.plant.now(), &self.day.site);
+        let tick = TICK.as_secs_f64();
+        for circuit in site.circuit_ids() {
+            let below: Vec<EvseId> = site.evse_ids().filter(|id| site.feeds(circuit, *id)).collect();
+            let load = frame.plant.load(circuit);
+            let response = below.iter().map(|id| site.evse(*id).response).max().unwrap_or_default();
+            let interval = site.circuit(circuit).meter.map(|meter| site.meters[meter.0].interval).unwrap_or_default();
+            let is_healthy = self.dead_since.is_none()
+                && !self.frozen.contains(&true)
+                && frame.decision.rows.iter().all(|row| row.freshness != Freshness::Lost)
+                && below.iter().all(|id| now >= self.trouble_until[id.0]);
+            for phase in site.wiring.phases().iter() {
+                let limit = self.limit(circuit)[phase];
+                let cars: Amps = below.iter().map(|id| frame.plant.draw(*id)[phase]).sum();
+                let over = (load[phase] - limit).min(cars);
+                let since = &mut self.over_since[circuit.0][phase];
+                *since = (over.is_positive() && is_healthy).then(|| since.unwrap_or(now));
+                let bound = interval + self.day.script.meter_latency + Duration::from_secs(1) + response;
+                if since.is_some_and(|since| now > since.max(self.disturbed_until) + bound) {
+                    *since = None;
+                    let id = &site.circuit(circuit).id;
+                    self.fault(now, format!("{over} too much on {phase} of {id} for longer than {bound:?}"));
+                }
+                // IEC 60898-1: 1.45 In for an hour at most, as a first-order replica of 154 s.
+                let ratio = load[phase].as_f64() / limit.as_f64() / 1.45;
+                let heat = &mut self.heat[circuit.0][phase];
+                let was = *heat;
+                *heat += (ratio * ratio - *heat) * tick / 154.0;
+                if was < 1.0 && *heat >= 1.0 {
+                    self.fault(now, format!("the breaker on {phase} of {} trips", site.circuit(circuit).id));
+                }
+            }
+        }
+    }
+}
