@@ -16,6 +16,9 @@ const STRIKES: u8 = 3;
 const UNSHOWN: u8 = 2;
 /// A report may be this much later than its interval.
 const LATENESS: Duration = Duration::from_secs(3);
+/// What a charger has said stands no longer than this; one that speaks more rarely is in between taken for one without
+/// a meter.
+const SLOW: Duration = Duration::from_secs(20);
 /// Setpoints of the last response time are remembered, this many of them.
 const MOST_PAST: usize = 16;
 
@@ -316,5 +319,5 @@ impl Car {
 }
 
 fn is_fresh(evse: &Evse, measured: &Measured, now: Moment) -> bool {
-    evse.metering.is_some_and(|interval| now.since(measured.at) <= interval * 2 + LATENESS)
+    evse.metering.is_some_and(|interval| now.since(measured.at) <= (interval * 2).min(SLOW) + LATENESS)
 }

@@ -144,7 +144,7 @@ fn evse(dice: &mut Dice, site: &Site, index: i64) -> Evse {
         lease: response * 2 + Duration::from_secs(dice.one(&[1, 10, 40])),
         response,
         lapse: dice.one(&[LapseClass::A, LapseClass::A, LapseClass::B, LapseClass::C]),
-        metering: dice.one(&[None, Some(1), Some(2), Some(2), Some(10)]).map(Duration::from_secs),
+        metering: dice.one(&[None, Some(1), Some(2), Some(2), Some(10), Some(30)]).map(Duration::from_secs),
     }
 }
 

@@ -335,3 +335,21 @@ fn a_paused_charger_whose_lease_runs_out_with_a_lost_meter_obeys_and_counts_at_i
     assert!(!told.cars[0].disobeys);
     assert_eq!(told.cars[0].counts, Amps::whole(6));
 }
+
+#[test]
+fn a_charger_that_speaks_once_a_minute_does_not_swing() {
+    let mut world = World::new();
+    world.site.evses[0].metering = Some(Duration::from_secs(60));
+    world.plug_in(0);
+    let mut setpoints = Vec::new();
+    for second in 0..400 {
+        let own = world.amps()[0];
+        if second % 60 == 5 {
+            world.takes(0, Amps::whole(own));
+        }
+        world.sample([3 + own; 3]);
+        setpoints.push(world.amps()[0]);
+    }
+    let changes = setpoints.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert!(changes <= 2 && setpoints[399] == 16, "{changes} changes: {setpoints:?}");
+}
