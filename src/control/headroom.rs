@@ -14,8 +14,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// A reading this old, and all of a meter this slow, get [`OLD_MARGIN`] more distance.
 const OLD: Duration = Duration::from_secs(5);
 const OLD_MARGIN: Amps = Amps::whole(1);
-/// More than any row carries: nothing is cut.
-const NO_CUT: Amps = Amps::milli(i32::MAX);
 
 /// What the step remembers of a circuit.
 #[derive(Debug, Clone, Default)]
@@ -242,8 +240,7 @@ impl RowMemory {
                     view.room[phase] = below.fallback[phase] - below.reserved[phase];
                     view.fair[phase] = view.room[phase];
                     view.keep[phase] = below.asking[phase];
-                    // Not lost yet, after an orderly stop: what cars have stands until the meter speaks.
-                    view.cut_above[phase] = if freshness == Freshness::Lost { below.asking[phase] } else { NO_CUT };
+                    view.cut_above[phase] = below.asking[phase];
                     view.shown.headroom[phase] = below.fallback[phase];
                     continue;
                 }
