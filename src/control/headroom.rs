@@ -54,8 +54,10 @@ struct Lately {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RowView {
     pub shown: Row,
-    /// What is not our cars'; `None` where the meter, or one below, says nothing.
+    /// What is not our cars'; `None` where the meter, or one below, has said nothing yet.
     pub base: Option<PerPhase<Amps>>,
+    /// The meter is lost, or without one here, one below.
+    pub is_lost: bool,
     /// What cars together may have now, raises included: beside the greatest base load of the last few seconds. A car's
     /// own meter and this one never speak at once, and what one of them has not seen yet is nobody's to give away.
     pub room: PerPhase<Amps>,
@@ -87,6 +89,8 @@ pub(super) struct Below {
     pub beyond: PerPhase<Amps>,
     /// What is not our cars' in the circuits just below; `None` where one of them does not know.
     pub under: Option<PerPhase<Amps>>,
+    /// One of them has lost its meter.
+    pub has_lost: bool,
     /// How far their own meters may be out of step with the circuit's, at most.
     pub blind: Duration,
 }
@@ -97,10 +101,11 @@ impl Below {
         Below { under: Some(PerPhase::default()), ..Below::default() }
     }
 
-    /// A circuit just below, with what is not our cars' in it.
-    pub(super) fn add_circuit(&mut self, base: Option<PerPhase<Amps>>) {
+    /// A circuit just below.
+    pub(super) fn add_circuit(&mut self, view: &RowView) {
         let sum = |under: PerPhase<Amps>, base: PerPhase<Amps>| PerPhase::from_fn(|phase| under[phase] + base[phase]);
-        self.under = self.under.zip(base).map(|(under, base)| sum(under, base));
+        self.under = self.under.zip(view.base).map(|(under, base)| sum(under, base));
+        self.has_lost |= view.is_lost;
     }
 
     /// One EVSE more.
@@ -210,9 +215,11 @@ impl RowMemory {
                 self.quiet.hear(base, PATIENCE, now, Amps::min);
             }
         }
+        let is_lost = freshness == Freshness::Lost || (circuit.meter.is_none() && below.has_lost);
         let mut view = RowView {
             shown: Row { freshness, load, draw: below.seen, headroom: PerPhase::default() },
-            base: base.filter(|_| freshness != Freshness::Lost),
+            base,
+            is_lost,
             room: PerPhase::default(),
             fair: PerPhase::default(),
             keep: PerPhase::default(),
@@ -223,19 +230,19 @@ impl RowMemory {
             let margin = circuit.margin[phase] + extra;
             let target = limit[phase] - margin - below.reserved[phase];
             let slack = margin.scaled(1, 2);
-            let (base, quiet, loud) = match (freshness, base) {
-                (Freshness::Unmetered | Freshness::Fresh | Freshness::Stale, Some(base)) => {
+            let (base, quiet, loud) = match (is_lost, base) {
+                (false, Some(base)) => {
                     let base = base[phase];
                     (base, self.quiet.with(base, phase, Amps::min), self.loud.with(base, phase, Amps::max))
                 }
-                (Freshness::Stale, None) => {
-                    // Started again a moment ago: leases stand, nobody rises, and the first sample decides.
+                (false, None) => {
+                    // Started again a moment ago: what cars have stands until the meter speaks, and nobody rises.
                     view.fair[phase] = limit[phase];
                     view.keep[phase] = limit[phase];
                     view.cut_above[phase] = limit[phase];
                     continue;
                 }
-                (Freshness::Lost, _) | (_, None) => {
+                (true, _) => {
                     // Nothing is known of the house: `check` has made sure that all fallbacks fit beside its worst.
                     view.room[phase] = below.fallback[phase] - below.reserved[phase];
                     view.fair[phase] = view.room[phase];

@@ -319,7 +319,7 @@ fn rows(
         let age = site.circuit(id).meter.map_or(Freshness::Unmetered, |meter| freshness[meter.0]);
         let view = state.rows[id.0].view(setting, id, (age, sample(id)), &below[id.0]);
         if let Some(parent) = site.circuit(id).parent {
-            below[parent.0].add_circuit(view.base);
+            below[parent.0].add_circuit(&view);
         }
         views.push(view);
     }
