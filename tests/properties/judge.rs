@@ -183,9 +183,11 @@ impl<'a> Judge<'a> {
         let (now, site) = (frame.plant.now(), &self.day.site);
         let evse = site.evse(id);
         let amps = frame.decision.setpoints[id.0].amps;
+        // With a lost meter, whatever the others are, a car may come up to its fallback.
+        let freshness = |circuit: CircuitId| frame.decision.rows[circuit.0].freshness;
+        let is_lost = site.path(evse.circuit).any(|circuit| freshness(circuit) == Freshness::Lost);
         for circuit in site.path(evse.circuit) {
-            let row = frame.decision.rows[circuit.0];
-            if row.freshness == Freshness::Stale {
+            if freshness(circuit) == Freshness::Stale && !is_lost {
                 self.fault(now, format!("{} rises {was} to {amps} by a stale meter", evse.id));
             }
             for phase in evse.rotation.phases().iter() {
