@@ -211,8 +211,7 @@ impl<'a> Judge<'a> {
         let meter = site.circuit(circuit).meter.map(|meter| site.meters[meter.0].interval).unwrap_or_default();
         let is_calm = now > self.disturbed_until + meter * 3 + self.day.script.meter_latency + CAR_FOLLOWS;
         let is_lost = frame.decision.rows.iter().any(|row| row.freshness == Freshness::Lost);
-        let speaks_often = |other: EvseId| site.evse(other).metering.is_some_and(|span| span.as_secs() <= 10);
-        let is_known = |other: EvseId| speaks_often(other) && now >= self.trouble_until[other.0];
+        let is_known = |other: EvseId| speaks_often(site, other) && now >= self.trouble_until[other.0];
         if !is_calm || is_lost || self.frozen.contains(&true) || !below().all(is_known) {
             return;
         }
@@ -296,7 +295,10 @@ impl<'a> Judge<'a> {
                 let over = (load[phase] - limit).min(cars);
                 let since = &mut self.over_since[circuit.0][phase];
                 *since = (over.is_positive() && is_healthy).then(|| since.unwrap_or(now));
-                let bound = interval + self.day.script.meter_latency + Duration::from_secs(1) + response;
+                // Without a meter of its own a car is assumed to take its setpoint: a cut that only takes what it left
+                // unused is waited for in vain, and the next, and the one after.
+                let waits = if below.iter().all(|id| speaks_often(site, *id)) { 1 } else { 3 };
+                let bound = interval + self.day.script.meter_latency + Duration::from_secs(1) + response * waits;
                 if since.is_some_and(|since| now > since.max(self.disturbed_until) + bound) {
                     *since = None;
                     let id = &site.circuit(circuit).id;
@@ -313,4 +315,9 @@ impl<'a> Judge<'a> {
             }
         }
     }
+}
+
+/// Does it have a meter of its own, quick enough to prove what its car takes?
+fn speaks_often(site: &Site, id: EvseId) -> bool {
+    site.evse(id).metering.is_some_and(|interval| interval.as_secs() <= 10)
 }
