@@ -9,9 +9,6 @@ use crate::site::{EvseId, Site};
 use crate::time::Moment;
 use crate::units::{Amps, PerPhase};
 
-/// Two who are equal may differ by so much before one yields to the other.
-const UNFAIR: Amps = Amps::whole(1);
-
 /// Everything that the setpoints of one step depend on.
 pub(super) struct Scene<'a> {
     pub site: &'a Site,
@@ -65,11 +62,9 @@ fn make_room(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory], target: 
     let had = had(scene, cars);
     let mut is_short: Vec<PerPhase<bool>> = vec![PerPhase::default(); scene.rows.len()];
     for (ask, share) in scene.queue.iter().zip(target) {
-        let car = &cars[ask.evse.0];
-        let lacks = share.amps - car.setpoint;
-        let is_served = car.setpoint.is_positive();
-        let is_unfair = lacks > UNFAIR.max(ask.step) || (!is_served && lacks.is_positive());
-        if !is_unfair || !may_rise(scene, ask.evse, share.amps) || is_held(scene, memory, ask) {
+        let lacks = share.amps - cars[ask.evse.0].setpoint;
+        let is_felt = lacks >= ask.step.max(scene.site.tuning.dead_band);
+        if !is_felt || !may_rise(scene, ask.evse, share.amps) || is_held(scene, memory, ask) {
             continue;
         }
         for circuit in scene.site.path(scene.site.evse(ask.evse).circuit) {
@@ -80,8 +75,7 @@ fn make_room(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory], target: 
     }
     for (ask, share) in scene.queue.iter().zip(target) {
         let mut path = scene.site.path(scene.site.evse(ask.evse).circuit);
-        let blocks = path.any(|circuit| ask.phases.iter().any(|phase| is_short[circuit.0][phase]));
-        if blocks {
+        if path.any(|circuit| ask.phases.iter().any(|phase| is_short[circuit.0][phase])) {
             lower(scene, &mut cars[ask.evse.0], memory, ask.evse, share.amps, share.because);
         }
     }
@@ -114,19 +108,21 @@ fn raise(scene: &Scene, cars: &mut [Car], memory: &[RowMemory], target: &[Share]
             car.because = if is_on { Reason::Circuit(circuit, phase) } else { Reason::Waiting(circuit, phase) };
             continue;
         }
-        if is_held(scene, memory, ask) || !car.is_settled(scene.site.evse(ask.evse), scene.now) {
-            car.because = Reason::Hold;
-            continue;
-        }
         let room = tightest(scene.site, &left, ask.evse, ask.phases).map_or(share.amps, |(room, _)| room);
         let fits = if room < Amps::ZERO { Amps::ZERO } else { share.amps.min((already + room).floor_to(ask.step)) };
-        if fits < car.setpoint + worth.min(ask.least) {
-            car.because = Reason::AwaitsCut;
-            continue;
+        let waits = if is_held(scene, memory, ask) || !car.is_settled(scene.site.evse(ask.evse), scene.now) {
+            Some(Reason::Hold)
+        } else {
+            (fits < car.setpoint + worth.min(ask.least)).then_some(Reason::AwaitsCut)
+        };
+        // What waits for a car is nobody else's: a lower priority does not rise on it.
+        let counts = if waits.is_some() { share.amps } else { fits };
+        spend(scene, &mut left, ask, (counts - already).max(Amps::ZERO));
+        spend(scene, &mut untold, ask, counts - car.setpoint);
+        match waits {
+            Some(because) => car.because = because,
+            None => car.settle(fits, scene.now),
         }
-        spend(scene, &mut left, ask, (fits - already).max(Amps::ZERO));
-        spend(scene, &mut untold, ask, fits - car.setpoint);
-        car.settle(fits, scene.now);
     }
 }
 

@@ -396,6 +396,27 @@ fn what_a_car_has_taken_since_the_last_sample_is_no_room_for_another() {
 }
 
 #[test]
+fn whoever_is_above_his_share_gives_way_by_the_ampere() {
+    let mut world = World::new();
+    world.site.evses[1].rotation = Rotation::three(Phase::ALL);
+    world.house = [9; 3];
+    world.plug_in(0);
+    world.plug_in(1);
+    world.run(200);
+    assert_eq!(world.amps(), [8, 7]);
+    // The left one is a resident from now on: it lacks one ampere, and the guest keeps its minimum.
+    let class =
+        |id: &str, priority| crate::policy::Class { id: id.into(), priority, ..world.policy.classes[0].clone() };
+    world.policy.classes = vec![class("guest", -3), class("resident", 6)];
+    world.policy.evses[0].open = Some(1);
+    world.run(60);
+    assert_eq!(world.amps(), [9, 6]);
+    world.policy.evses[0].open = Some(0);
+    world.run(60);
+    assert_eq!(world.amps(), [8, 7], "equals again");
+}
+
+#[test]
 fn only_those_fit_whose_minimum_fits_and_turns_rotate() {
     let mut world = World::new();
     world.site.tuning.dwell = Duration::from_secs(60);
