@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 /// The longest wait for anything that must happen.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The leases of all chargers, in seconds.
 pub const LEASE_S: u64 = 20;
 /// What all chargers fall back to.

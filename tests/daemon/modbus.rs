@@ -12,7 +12,7 @@ use tokio::time::sleep;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_house_step_lowers_only_the_car_on_its_phase() {
     let house = House::with(&[Stand::ocpp("left", "R"), Stand::ocpp("right", "S")]).await;
-    house.load([10, 10, 10]);
+    house.load([4, 4, 4]);
     let mut gateway = house.open("").await;
     house.arrive(LEFT, None);
     house.arrive(RIGHT, None);
@@ -24,7 +24,7 @@ async fn a_house_step_lowers_only_the_car_on_its_phase() {
         .until("both are measured", |status| status.evses.iter().all(|evse| evse.draw_a.most() > Amps::whole(15)))
         .await;
 
-    house.load([0, 12, 0]);
+    house.load([6, 18, 6]);
     let status = gateway.until("the right one yields", |status| amps(status, "right") < Some(MOST)).await;
     assert_eq!(amps(&status, "left"), Some(MOST));
     assert_eq!(evse(&status, "right").reason, "main_fuse");
@@ -78,7 +78,7 @@ async fn an_inverter_that_sleeps_raises_no_alarm() {
 
     roof.stop().await;
     gateway.until("it sleeps", |status| status.inverters[0].power_w.is_none()).await;
-    sleep(Duration::from_secs(2)).await;
+    sleep(Duration::from_secs(1)).await;
     let status = gateway.now();
     assert_eq!((status.alarms.len(), status.circuits[0].freshness.as_str()), (0, "fresh"), "{:?}", status.alarms);
     gateway.stop().await;

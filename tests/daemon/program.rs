@@ -111,6 +111,7 @@ async fn the_demo_tells_where_its_page_is_and_leaves_nothing_behind() {
         first.strip_prefix("headroom demo, the page: http://").unwrap().trim_end_matches('/').parse().unwrap();
     // Somebody reads what it prints, or it would wait.
     let reader = tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    wait_for_port(page).await;
     assert!(get(page, "/").await.contains("<html"));
     assert!(get(page, "/status.json").await.contains("\"Virtual site\""));
     assert_eq!(demo.signal("INT").await, Some(0));
