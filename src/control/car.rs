@@ -75,6 +75,9 @@ pub(super) struct Draw {
     pub least: PerPhase<Amps>,
     /// What it takes as far as known, also beyond its setpoint.
     pub seen: PerPhase<Amps>,
+    /// What people are shown: a report from before the last cut, or from before the car left, is no news; what a
+    /// disobedient charger takes is.
+    pub shown: PerPhase<Amps>,
     /// Is that its own fresh measurement?
     pub is_measured: bool,
     /// The most that may be in force.
@@ -143,7 +146,8 @@ impl Car {
             Some(interval) if own.is_some() && worst.is_positive() => interval + LATENESS,
             Some(_) | None => Duration::ZERO,
         };
-        Draw { least, seen, is_measured: own.is_some(), worst, blind }
+        let shown = if self.disobeys_since.is_some() { seen } else { least };
+        Draw { least, seen, shown, is_measured: own.is_some(), worst, blind }
     }
 
     /// The load above an unreachable charger has fallen: by half of what it was taken to draw, and it counts as drawing
@@ -255,6 +259,9 @@ impl Car {
         if self.falls_since.is_some_and(|at| measured.at > at) && own <= self.setpoint + TOLERANCE {
             self.ledger.prove();
             self.falls_since = None;
+        } else if own > self.setpoint + TOLERANCE {
+            // It rose above the new limit only after the cut, on its way to the old one: its fall will prove it too.
+            self.falls_since.get_or_insert(measured.at);
         }
         let since = measured.at - evse.response;
         // Each past setpoint stands with the moment that ended it.

@@ -77,8 +77,8 @@ pub(super) struct RowView {
 pub(super) struct Below {
     /// What they take at least.
     pub least: PerPhase<Amps>,
-    /// What they take as far as known.
-    pub seen: PerPhase<Amps>,
+    /// What people are shown of it.
+    pub shown: PerPhase<Amps>,
     /// What those may take that cannot be told anything now.
     pub reserved: PerPhase<Amps>,
     /// What all fall back to.
@@ -120,7 +120,7 @@ impl Below {
         }
         for phase in Phase::ALL {
             self.least[phase] += draw.least[phase];
-            self.seen[phase] += draw.seen[phase];
+            self.shown[phase] += draw.shown[phase];
             if is_here {
                 self.beyond[phase] += draw.seen[phase] - draw.least[phase];
             }
@@ -217,7 +217,7 @@ impl RowMemory {
         }
         let is_lost = freshness == Freshness::Lost || (circuit.meter.is_none() && below.has_lost);
         let mut view = RowView {
-            shown: Row { freshness, load, draw: below.seen, headroom: PerPhase::default() },
+            shown: Row { freshness, load, draw: below.shown, headroom: PerPhase::default() },
             base,
             is_lost,
             room: PerPhase::default(),

@@ -342,7 +342,7 @@ fn fall_back(site: &Site, state: &mut State, queue: &[Ask], now: Moment) -> bool
 
 fn car_view(car: &Car, draw: &Draw, wish: &Wish, now: Moment) -> CarView {
     CarView {
-        draw: draw.seen,
+        draw: draw.shown,
         is_measured: draw.is_measured,
         counts: draw.worst,
         disobeys: car.disobeys_since.is_some(),

@@ -396,6 +396,28 @@ fn what_a_car_has_taken_since_the_last_sample_is_no_room_for_another() {
 }
 
 #[test]
+fn a_cut_on_the_way_up_is_proven_by_the_fall_that_follows() {
+    let mut world = World::new();
+    world.plug_in(0);
+    world.run(200);
+    world.site.evses[0].response = Duration::from_secs(13);
+    world.house = [18; 3];
+    world.run(20);
+    world.house = [3; 3];
+    let mut told = Decision::default();
+    while told.setpoints.first().is_none_or(|setpoint| setpoint.amps < Amps::whole(16)) {
+        // The car is slow: it still takes six when it is told sixteen, and when it is told less again.
+        told = world.second();
+    }
+    world.policy.evses[0].ceiling = Some(Amps::whole(10));
+    world.second();
+    world.takes(0, Amps::whole(16));
+    assert_eq!(world.second().cars[0].counts, Amps::whole(16));
+    world.takes(0, Amps::whole(10));
+    assert_eq!(world.second().cars[0].counts, Amps::whole(10));
+}
+
+#[test]
 fn whoever_is_above_his_share_gives_way_by_the_ampere() {
     let mut world = World::new();
     world.site.evses[1].rotation = Rotation::three(Phase::ALL);
