@@ -85,7 +85,8 @@ fn admit(site: &Site, left: &mut Capacity, ask: &Ask) -> Share {
     match tightest(site, left, ask.evse, ask.phases) {
         Some((room, Reason::Circuit(circuit, phase))) if room < ask.entry => nothing(Reason::Waiting(circuit, phase)),
         _ => {
-            take(site, left, ask.evse, ask.phases, ask.least);
+            // All that it needs to start is kept for it, or it would wait beside cars that have what it lacks.
+            take(site, left, ask.evse, ask.phases, ask.entry.max(ask.least));
             Share { evse: ask.evse, amps: ask.least, because: ask.capped }
         }
     }
@@ -258,6 +259,13 @@ mod tests {
         let shares = allocate(&site(3), &rows(13, 99), &[ask(2, 0, 1), big, ask(1, 0, 1)]);
         assert_eq!(amps(&shares), [7, 0, 6]);
         assert_eq!(shares[1].because, Reason::Waiting(CircuitId(0), Phase::L1));
+    }
+
+    #[test]
+    fn what_a_paused_car_needs_to_start_again_is_kept_for_it() {
+        let paused = Ask { entry: Amps::whole(7), ..ask(1, 0, 1) };
+        let high = Ask { tier: 6, ..ask(0, 6, 1) };
+        assert_eq!(amps(&allocate(&site(2), &rows(22, 99), &[high, paused])), [15, 6]);
     }
 
     #[test]

@@ -26,6 +26,7 @@ fn shares_fit_and_are_those_that_the_slow_way_finds() {
             assert!(share.amps == ask.least || share.amps.floor_to(ask.step) == share.amps, "{told}");
         }
         admitted_in_order(&site, &rows, &queue, &shares, &told);
+        let rows = less_kept(&site, &rows, &queue, &shares);
         nothing_is_left(&site, &rows, &queue, &shares, &told);
         as_the_slow_way(&site, &rows, &queue, &shares, &told);
     }
@@ -85,9 +86,18 @@ fn admitted_in_order(site: &Site, rows: &Capacity, queue: &[Ask], shares: &[Shar
         let fits = ask.most >= ask.least && room(site, &left, ask).is_none_or(|room| room >= ask.entry);
         assert_eq!(share.amps.is_positive(), fits, "{:?}\n{told}", ask.evse);
         if fits {
-            take(site, &mut left, ask, ask.least);
+            take(site, &mut left, ask, ask.entry);
         }
     }
+}
+
+/// The rows without what is kept for those that are to start: more than their least, until they have.
+fn less_kept(site: &Site, rows: &Capacity, queue: &[Ask], shares: &[Share]) -> Capacity {
+    let mut left = rows.clone();
+    for (ask, _) in queue.iter().zip(shares).filter(|(_, share)| share.amps.is_positive()) {
+        take(site, &mut left, ask, ask.entry - ask.least);
+    }
+    left
 }
 
 /// No row is overdrawn by those who got something, and nobody could have a step more.
