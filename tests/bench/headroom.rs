@@ -1,0 +1,53 @@
+//! How fast and how small is it? `cargo bench` measures four things and prints them as a table:
+//!
+//! - the step, with 10, 100 and 1,000 EVSEs;
+//! - the packaged program from the meter's reply to the setpoint frame at ten OCPP chargers;
+//! - the memory of the packaged program at a site where everything is there;
+//! - its size.
+//!
+//! `cargo bench -- step wire memory size` measures what is named only. It takes about a minute and a half, and the time
+//! to build the packaged program where that is not there yet. No number here decides over anything: what a run has
+//! given is in docs/BENCHMARKS.md.
+
+#![expect(clippy::expect_used, reason = "a benchmark stops where it cannot measure")]
+
+mod chargers;
+mod meter;
+mod program;
+mod step;
+mod table;
+mod wire;
+
+use std::time::Instant;
+use table::Table;
+
+fn main() {
+    // Cargo itself adds `--bench`.
+    let named: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let is_wanted = |part: &str| named.is_empty() || named.iter().any(|name| name == part);
+    let mut table = Table::default();
+    if is_wanted("step") {
+        for evses in [10, 100, 1_000] {
+            step::measure(evses, &mut table);
+        }
+    }
+    if ["wire", "memory", "size"].into_iter().any(is_wanted) {
+        let program = program::packaged();
+        if is_wanted("wire") {
+            wire::measure(&program, &mut table);
+        }
+        if is_wanted("memory") {
+            program::measure_memory(&program, &mut table);
+        }
+        if is_wanted("size") {
+            program::measure_size(&program, &mut table);
+        }
+    }
+    table.print();
+}
+
+/// The time on the clock that everything here is measured by.
+#[expect(clippy::disallowed_methods, reason = "a benchmark has no other clock")]
+fn now() -> Instant {
+    Instant::now()
+}
