@@ -12,10 +12,10 @@ use std::time::Instant;
 
 /// Until all cars have arrived, had their first leases and been given their shares.
 const SETTLED: Moment = Moment::from_millis(300_000);
-/// So long of steady life is measured: five renewals of every lease, thirty reports of every charger.
-const STEADY: Duration = Duration::from_secs(300);
+/// So long of steady life is measured: twenty renewals of every lease, sixty reports of every charger.
+const STEADY: Duration = Duration::from_secs(600);
 /// So many cuts are measured.
-const CUTS: i64 = 500;
+const CUTS: i64 = 1_000;
 
 /// Steady life, then cuts.
 pub fn measure(evses: usize, table: &mut Table) {

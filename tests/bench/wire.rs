@@ -1,13 +1,19 @@
 //! How long from the meter's reply to the setpoint at the charger? The packaged program, real sockets on loopback.
 //!
+//! For comparison: what ten bytes to and fro take on this machine without headroom. After each rest a processor has to
+//! wake up first; where that takes long (a virtual machine, a busy one), it is part of every number here.
+//!
 //! The house takes more in steps; each step is one reply that shows too much, and ten chargers that are told less. When
 //! they are down at 8 A the house falls back and they rise again, for the next stairs.
 
 use crate::chargers::{self, Arrival};
-use crate::meter::Grid;
+use crate::meter::{Flow, Grid};
+use crate::now;
 use crate::program::{Program, Running};
 use crate::table::Table;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -31,8 +37,14 @@ const CUT_MOST: Duration = Duration::from_secs(1);
 /// Connecting, ten good samples and the first shares take about five seconds.
 const START_MOST: Duration = Duration::from_secs(30);
 
+/// So often ten bytes go to and fro, after a rest as long as the meter's interval.
+const ECHOES: usize = 100;
+const REST: Duration = Duration::from_millis(100);
+
 /// A thousand latencies.
 pub fn measure(program: &Program, table: &mut Table) {
+    let echoes = echoes().expect("loopback");
+    table.times("for comparison: ten bytes to and fro over loopback, one by one", echoes, "");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let times = runtime.block_on(latencies(program));
     let last = times.chunks(CHARGERS).filter_map(|cut| cut.iter().max()).copied().collect();
@@ -42,7 +54,7 @@ pub fn measure(program: &Program, table: &mut Table) {
 
 async fn latencies(program: &Program) -> Vec<Duration> {
     let grid = Grid::default();
-    *grid.lock() = crate::meter::Flow { house: HOUSE_A, cars: vec![0.0; CHARGERS], ..Default::default() };
+    *grid.lock() = Flow { house: HOUSE_A, cars: vec![0.0; CHARGERS], ..Default::default() };
     let ocpp = free_port();
     let _running = Running::start(program, |state| configuration(state, grid.meter(), ocpp));
     wait_for(ocpp).await;
@@ -94,6 +106,31 @@ async fn until_all(grid: &Grid, arrivals: &mut mpsc::Receiver<Arrival>, is_there
     while !grid.lock().cars.iter().all(|amps| is_there(*amps)) {
         arrivals.recv().await.expect("the chargers are there");
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "nothing else runs on this thread")]
+fn echoes() -> io::Result<Vec<Duration>> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut near = TcpStream::connect(listener.local_addr()?)?;
+    let (mut far, _) = listener.accept()?;
+    near.set_nodelay(true)?;
+    far.set_nodelay(true)?;
+    thread::spawn(move || {
+        let mut byte = [0];
+        while far.read_exact(&mut byte).is_ok() && far.write_all(&byte).is_ok() {}
+    });
+    let mut times = Vec::new();
+    for _ in 0..ECHOES {
+        thread::sleep(REST);
+        let begun = now();
+        for _ in 0..CHARGERS {
+            let mut byte = [1];
+            near.write_all(&byte)?;
+            near.read_exact(&mut byte)?;
+        }
+        times.push(begun.elapsed());
+    }
+    Ok(times)
 }
 
 /// Given back at once: it is the program that will listen there.
