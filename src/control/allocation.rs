@@ -4,7 +4,7 @@
 //! a common level of current ÷ weight; one that meets its own most or a full row stops there, the others go on.
 
 use super::reason::Reason;
-use crate::site::{CircuitId, EvseId, Site};
+use crate::site::{EvseId, Site};
 use crate::units::{Amps, PerPhase, PhaseSet};
 
 /// What an EVSE asks for.
@@ -67,8 +67,7 @@ pub(super) fn tightest(site: &Site, left: &Capacity, evse: EvseId, phases: Phase
 }
 
 fn take(site: &Site, left: &mut Capacity, evse: EvseId, phases: PhaseSet, amps: Amps) {
-    let path: Vec<CircuitId> = site.path(site.evse(evse).circuit).collect();
-    for circuit in path {
+    for circuit in site.path(site.evse(evse).circuit) {
         for phase in phases.iter() {
             if let Some(row) = &mut left[circuit.0][phase] {
                 *row -= amps;
@@ -174,7 +173,7 @@ fn highest_level(site: &Site, left: &Capacity, asks: &[Ask], shares: &[Share], r
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::site::{Circuit, Evse, LapseClass, Rotation, Tuning, Wiring};
+    use crate::site::{Circuit, CircuitId, Evse, LapseClass, Rotation, Tuning, Wiring};
     use crate::time::Duration;
     use crate::units::Phase;
 

@@ -79,7 +79,7 @@ impl<'a> World<'a> {
         self.decision.setpoints.iter().filter(|setpoint| setpoint.amps.is_positive()).count()
     }
 
-    /// The house takes more: a twentieth to a fifth of the fuse, at once, each time from the same state.
+    /// The house takes more: a tenth to a quarter of the fuse, at once, each time from the same state.
     fn cuts(&self) -> Vec<Duration> {
         let Scenario { site, policy, .. } = self.scenario;
         let meter = MeterId(0);
@@ -91,7 +91,7 @@ impl<'a> World<'a> {
             let sample = observation.samples[meter.0].as_mut().expect("the meter has been heard");
             sample.at = now_there;
             for (amps, fuse) in sample.current.0.iter_mut().zip(fuse.0) {
-                *amps += fuse.scaled(50 + 150 * cut / CUTS, 1_000);
+                *amps += fuse.scaled(100 + 150 * cut / CUTS, 1_000);
             }
             let (decision, time) = timed(site, &mut state, &observation, policy, now_there);
             let told: Amps = decision.setpoints.iter().map(|setpoint| setpoint.amps).sum();
