@@ -36,7 +36,6 @@ fn announcement(prefix: &str, id: &str, base: &str, device: Value, components: C
         "origin": {
             "name": "headroom",
             "sw_version": env!("CARGO_PKG_VERSION"),
-            "support_url": env!("CARGO_PKG_REPOSITORY"),
         },
         "availability_topic": format!("{base}/status"),
         "components": components.all,
