@@ -25,9 +25,9 @@ pub fn measure(evses: usize, table: &mut Table) {
     let charging = world.charging();
     assert!(charging * 10 >= evses * 9, "{charging} of {evses} cars have current before the measurement");
     let steady = world.live_until(SETTLED + STEADY);
-    table.times(&format!("step, steady, {evses} EVSEs"), steady, "");
+    table.times(&format!("step, {evses} EVSEs, steady"), steady, "");
     let cuts = world.cuts();
-    table.times(&format!("step that cuts, {evses} EVSEs"), cuts, "");
+    table.times(&format!("step, {evses} EVSEs, a cut"), cuts, "");
 }
 
 /// The site that control steers, and the plant that obeys.
