@@ -14,6 +14,9 @@ use crate::time::Duration;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 
+/// Timestamps and clocks of chargers count whole seconds: a value that seems younger than this was measured just now.
+const PROMPT: TimeDelta = TimeDelta::seconds(3);
+
 /// Meter values older than this come from the charger's queue and say nothing about now.
 const OLD: TimeDelta = TimeDelta::seconds(60);
 
@@ -180,7 +183,7 @@ impl Charger {
         }
         // What comes late must not pass for a word on what we have ordered meanwhile.
         let age = meter.newest.filter(|_| is_comparable).map(|newest| clock.signed_duration_since(newest));
-        let age = age.and_then(|age| age.to_std().ok()).unwrap_or_default();
+        let age = age.filter(|age| *age > PROMPT).and_then(|age| age.to_std().ok()).unwrap_or_default();
         self.connectors[at].metered(&meter, now.at - age);
         json!({})
     }
