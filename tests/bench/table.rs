@@ -14,7 +14,8 @@ impl Table {
     /// Times of the same thing, in any order.
     pub fn times(&mut self, what: &str, mut times: Vec<Duration>, aim: &str) {
         times.sort();
-        let at = |percent: usize| times.get((times.len() * percent / 100).min(times.len() - 1)).copied();
+        // The nearest rank: so many percent took no longer.
+        let at = |percent: usize| times.get((times.len() * percent).div_ceil(100).saturating_sub(1)).copied();
         let most = times.last().copied();
         let [p50, p99, most] = [at(50), at(99), most].map(|time| time.map_or("–".to_owned(), in_words));
         eprintln!("{what}: p50 {p50}, p99 {p99}, most {most}, of {}", times.len());
