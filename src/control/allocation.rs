@@ -66,7 +66,8 @@ pub(super) fn tightest(site: &Site, left: &Capacity, evse: EvseId, phases: Phase
         .min_by_key(|(amps, _)| *amps)
 }
 
-fn take(site: &Site, left: &mut Capacity, evse: EvseId, phases: PhaseSet, amps: Amps) {
+/// Takes so much from every row on this EVSE's path.
+pub(super) fn take(site: &Site, left: &mut Capacity, evse: EvseId, phases: PhaseSet, amps: Amps) {
     for circuit in site.path(site.evse(evse).circuit) {
         for phase in phases.iter() {
             if let Some(row) = &mut left[circuit.0][phase] {

@@ -1,6 +1,6 @@
 //! What is each car told? Down in the same step, up late, and never up before the cut it depends on is proven.
 
-use super::allocation::{Ask, Capacity, Share, allocate, tightest};
+use super::allocation::{Ask, Capacity, Share, allocate, take, tightest};
 use super::car::{Car, Draw};
 use super::headroom::{RowMemory, RowView};
 use super::queue::Sight;
@@ -186,13 +186,7 @@ fn had(scene: &Scene, cars: &[Car]) -> Vec<PerPhase<Amps>> {
 }
 
 fn spend(scene: &Scene, left: &mut Capacity, ask: &Ask, amps: Amps) {
-    for circuit in scene.site.path(scene.site.evse(ask.evse).circuit) {
-        for phase in ask.phases.iter() {
-            if let Some(row) = &mut left[circuit.0][phase] {
-                *row -= amps;
-            }
-        }
-    }
+    take(scene.site, left, ask.evse, ask.phases, amps);
 }
 
 fn capacity(scene: &Scene, of: impl Fn(&RowView) -> PerPhase<Amps>) -> Capacity {
