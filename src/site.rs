@@ -22,6 +22,8 @@ pub enum Wiring {
     Single,
     /// Three phases and a neutral.
     Star,
+    /// Three phases without a neutral: one-phase loads hang between two lines.
+    Delta,
 }
 
 impl Wiring {
@@ -29,7 +31,7 @@ impl Wiring {
     pub const fn phases(self) -> PhaseSet {
         match self {
             Wiring::Single => PhaseSet::one(Phase::L1),
-            Wiring::Star => PhaseSet::ALL,
+            Wiring::Star | Wiring::Delta => PhaseSet::ALL,
         }
     }
 }
@@ -132,20 +134,28 @@ pub struct Evse {
 pub struct Rotation {
     terminals: [Phase; 3],
     wired: usize,
+    /// The line on which the only terminal's current returns, where there is no neutral.
+    back: Option<Phase>,
 }
 
 impl Rotation {
     /// Three wired terminals.
     pub const fn three(terminals: [Phase; 3]) -> Self {
-        Rotation { terminals, wired: 3 }
+        Rotation { terminals, wired: 3, back: None }
     }
 
     /// One wired terminal.
     pub const fn one(phase: Phase) -> Self {
-        Rotation { terminals: [phase, phase, phase], wired: 1 }
+        Rotation { terminals: [phase, phase, phase], wired: 1, back: None }
     }
 
-    /// `RST`, `STR`, `TRS`, `RTS`, `SRT`, `TSR` (OCPP's ConnectorPhaseRotation), or `R`, `S`, `T` where one phase is wired.
+    /// One wired terminal between two lines (no neutral): its current flows in both.
+    pub const fn between(phase: Phase, back: Phase) -> Self {
+        Rotation { terminals: [phase, phase, phase], wired: 1, back: Some(back) }
+    }
+
+    /// `RST`, `STR`, `TRS`, `RTS`, `SRT`, `TSR` (OCPP's ConnectorPhaseRotation), `R`, `S`, `T` where one phase is wired,
+    /// or `RS`, `ST`, `TR` between two lines where there is no neutral.
     pub fn parse(text: &str) -> Option<Self> {
         let letter = |c: char| match c {
             'R' => Some(Phase::L1),
@@ -156,6 +166,7 @@ impl Rotation {
         let phases: Vec<Phase> = text.chars().map(letter).collect::<Option<_>>()?;
         match *phases.as_slice() {
             [only] => Some(Rotation::one(only)),
+            [a, b] if a != b => Some(Rotation::between(a, b)),
             [a, b, c] if a != b && b != c && a != c => Some(Rotation::three([a, b, c])),
             _ => None,
         }
@@ -173,7 +184,12 @@ impl Rotation {
 
     /// All site phases that feed it.
     pub fn phases(&self) -> PhaseSet {
-        self.terminals[..self.wired].iter().fold(PhaseSet::NONE, |set, phase| set.with(*phase))
+        self.terminals[..self.wired].iter().chain(&self.back).fold(PhaseSet::NONE, |set, phase| set.with(*phase))
+    }
+
+    /// The two lines between which it hangs, if it does.
+    pub fn lines(&self) -> Option<(Phase, Phase)> {
+        self.back.map(|back| (self.terminals[0], back))
     }
 
     /// The charger's own readings put on the site's phases.
@@ -183,6 +199,9 @@ impl Rotation {
             if let Some(phase) = self.site_phase(terminal) {
                 site[phase] += *amps;
             }
+        }
+        if let Some(back) = self.back {
+            site[back] += own[Phase::L1];
         }
         site
     }

@@ -169,11 +169,11 @@ fn rotation(row: &Row, wiring: Option<Wiring>, faults: &mut Faults) -> Option<Ro
     let rotation = match (given, wiring, wired) {
         (Some(rotation), _, _) => rotation?,
         (None, Wiring::Single, _) => Rotation::one(Phase::L1),
-        (None, Wiring::Star, Some(1)) => {
+        (None, Wiring::Star | Wiring::Delta, Some(1)) => {
             let label = "rotation = \"R\", \"S\" or \"T\" is needed too";
             return tell("phases", format!("{} is on one phase, and it is not said which", row.who), label);
         }
-        (None, Wiring::Star, _) => Rotation::three(Phase::ALL),
+        (None, Wiring::Star | Wiring::Delta, _) => Rotation::three(Phase::ALL),
     };
     if wired.is_some_and(|wired| wired != rotation.wired() as i64) {
         let label = if rotation.wired() == 1 { "names one phase" } else { "names three phases" };

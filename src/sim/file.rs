@@ -44,6 +44,8 @@ impl Scenario {
         actions.sort_by_key(|(at, _)| *at);
         let script = Script {
             actions,
+            base: None,
+            solar: None,
             noise: amps(file.plant.noise_a),
             seed: file.plant.seed,
             sunny: site.wiring.phases(),
@@ -191,7 +193,8 @@ impl File {
         let wiring = match self.wiring.as_deref() {
             None | Some("star") => Wiring::Star,
             Some("single") => Wiring::Single,
-            Some(other) => return Err(format!("wiring `{other}`: star or single")),
+            Some("delta") => Wiring::Delta,
+            Some(other) => return Err(format!("wiring `{other}`: single, star or delta")),
         };
         let mut site = Site {
             id: "scenario".into(),
@@ -287,7 +290,7 @@ impl RawEvse {
         let rotation = match (self.rotation.as_deref(), site.wiring) {
             (Some(text), _) => Rotation::parse(text).ok_or(format!("rotation `{text}`: such as RST, or S"))?,
             (None, Wiring::Single) => Rotation::one(Phase::L1),
-            (None, Wiring::Star) => Rotation::three(Phase::ALL),
+            (None, Wiring::Star | Wiring::Delta) => Rotation::three(Phase::ALL),
         };
         Ok(Evse {
             id: self.id.clone(),

@@ -11,6 +11,7 @@ mod meter;
 mod plant;
 mod scenario;
 mod script;
+pub mod trace;
 
 pub use car::{Car, VOLTS};
 pub use charger::Ears;

@@ -152,7 +152,7 @@ impl Plant {
         PerPhase::from_fn(|phase| {
             let below = self.site.circuit_ids().filter(|id| self.site.path(*id).any(|above| above == circuit));
             let house: i64 = below.map(|id| self.house[id.0][phase].at(self.now)).sum();
-            let extra = if circuit == Site::ROOT { self.noise(phase) - self.sun_current(phase) } else { 0 };
+            let extra = if circuit == Site::ROOT { self.root_extra(phase) } else { 0 };
             let is_there = self.site.wiring.phases().contains(phase);
             Amps::milli(if is_there { (house + extra) as i32 } else { 0 })
         })
@@ -198,7 +198,8 @@ impl Plant {
 
     /// Generated power in W.
     pub fn sun(&self) -> i32 {
-        self.sun.at(self.now) as i32
+        let measured = self.script.solar.as_ref().map_or(0, |trace| trace.at(self.now));
+        self.sun.at(self.now) as i32 + measured
     }
 
     /// This meter, to be read by someone else than the plant itself.
@@ -234,10 +235,16 @@ impl Plant {
         }
     }
 
+    /// What flows at the grid connection besides: noise, what was measured, less the sun.
+    fn root_extra(&self, phase: Phase) -> i64 {
+        let measured = self.script.base.as_ref().map_or(0, |trace| i64::from(trace.at(self.now)[phase].as_milli()));
+        self.noise(phase) + measured - self.sun_current(phase)
+    }
+
     fn sun_current(&self, phase: Phase) -> i64 {
         let sunny = self.script.sunny;
         match sunny.contains(phase) {
-            true => self.sun.at(self.now) * 1000 / VOLTS / sunny.count() as i64,
+            true => i64::from(self.sun()) * 1000 / VOLTS / sunny.count() as i64,
             false => 0,
         }
     }

@@ -3,15 +3,21 @@
 use super::car::Car;
 use super::charger::Ears;
 use super::meter::Voice;
+use super::trace::Trace;
 use crate::site::{CircuitId, EvseId, MeterId};
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase, PhaseSet};
+use std::sync::Arc;
 
 /// All that happens, and the plant's own constants.
 #[derive(Debug, Clone)]
 pub struct Script {
     /// In the order of time.
     pub actions: Vec<(Moment, Action)>,
+    /// What the house takes beside all that actions say, if it has been measured.
+    pub base: Option<Arc<Trace<PerPhase<Amps>>>>,
+    /// What the inverter gives, if that has been measured: actions add to it.
+    pub solar: Option<Arc<Trace<i32>>>,
     /// Each second, each phase of the house takes up to so much more or less.
     pub noise: Amps,
     /// Chooses the noise.
@@ -28,6 +34,8 @@ impl Default for Script {
     fn default() -> Self {
         Script {
             actions: Vec::new(),
+            base: None,
+            solar: None,
             noise: Amps::ZERO,
             seed: 1,
             sunny: PhaseSet::ALL,
