@@ -124,8 +124,8 @@ fn circuit(dice: &mut Dice, site: &mut Site, index: usize) {
 fn evse(dice: &mut Dice, site: &Site, index: i64) -> Evse {
     let rotation = match (site.wiring, dice.chance(60)) {
         (Wiring::Single, _) => Rotation::one(Phase::L1),
-        (Wiring::Star, true) => Rotation::parse(dice.one(&["RST", "STR", "TRS", "RTS"])).unwrap(),
-        (Wiring::Star, false) => Rotation::one(dice.one(&Phase::ALL)),
+        (Wiring::Star | Wiring::Delta, true) => Rotation::parse(dice.one(&["RST", "STR", "TRS", "RTS"])).unwrap(),
+        (Wiring::Star | Wiring::Delta, false) => Rotation::one(dice.one(&Phase::ALL)),
     };
     let step = dice.one(&[Amps::whole(1), Amps::whole(1), Amps::milli(100), Amps::milli(500), Amps::whole(2)]);
     let least = dice.one(&[6, 6, 6, 8, 10]);
@@ -245,6 +245,7 @@ fn script(dice: &mut Dice, site: &Site, seed: u64) -> Script {
         sunny: site.wiring.phases(),
         charger_step: dice.one(&[Amps::milli(100), Amps::whole(1)]),
         meter_latency: Duration::from_millis(dice.one(&[0, 100, 300])),
+        ..Script::default()
     }
 }
 
