@@ -10,6 +10,9 @@ use crate::units::{Amps, PerPhase};
 
 /// Own measurements agree with a setpoint within this.
 const TOLERANCE: Amps = Amps::milli(500);
+/// A car that keeps to a limit takes no less than this below it (or a tenth): an ampere of its charger's rounding, half
+/// an ampere of its own, and what meters differ by. One that takes less rests or is nearly full, and shows nothing.
+const FOLLOWS: Amps = Amps::whole(2);
 /// So many samples above the setpoint, one after the other, are disobedience.
 const STRIKES: u8 = 3;
 /// So many cuts that no meter has shown, one after the other, are disobedience.
@@ -52,7 +55,15 @@ pub(super) struct Car {
     past: Vec<(Moment, Amps)>,
     /// Its own meter stood above the new limit when it was cut: a fall will prove it.
     falls_since: Option<Moment>,
+    /// Its own meter has stood at its setpoint without a break.
+    stands_since: Option<Moment>,
     last_measured: Option<Moment>,
+    /// What its own meter says, while that is fresh.
+    own: Option<Amps>,
+    /// The most that it was seen to take while it disobeyed, until it is seen to obey.
+    taken: Amps,
+    /// The connection that was heard last.
+    epoch: Option<u64>,
     strikes: u8,
     unshown: u8,
 }
@@ -82,6 +93,8 @@ pub(super) struct Draw {
     pub is_measured: bool,
     /// The most that may be in force.
     pub worst: Amps,
+    /// What of it only stands in the way of raises: a disobedient charger has not been seen to take it.
+    pub latent: Amps,
     /// What it takes may have changed this long ago, and its own meter has not said so yet.
     pub blind: Duration,
 }
@@ -103,7 +116,11 @@ impl Car {
             draw: Amps::ZERO,
             past: Vec::new(),
             falls_since: None,
+            stands_since: None,
             last_measured: None,
+            own: None,
+            taken: Amps::ZERO,
+            epoch: None,
             strikes: 0,
             unshown: 0,
         }
@@ -118,36 +135,54 @@ impl Car {
     }
 
     /// For the process after this one; `None` where no lease stands.
-    pub(super) fn lease(&self, now: Moment) -> Option<Lease> {
-        self.ledger.held_for(now).map(|left| Lease { amps: self.setpoint, draw: self.draw, left })
+    pub(super) fn lease(&self, evse: &Evse, now: Moment) -> Option<Lease> {
+        let ledger = &self.ledger;
+        ledger.held_for(now).map(|left| Lease {
+            amps: self.setpoint,
+            worst: ledger.worst(evse, now).max(self.setpoint),
+            worst_left: ledger.worst_for(now),
+            draw: self.draw,
+            left,
+        })
     }
 
     /// Takes in the charger's report.
     pub(super) fn observe(&mut self, evse: &Evse, report: &Report, now: Moment) -> Draw {
         self.begin_session(evse, report, now);
+        if self.epoch.replace(report.epoch).is_some_and(|last| last != report.epoch) {
+            self.ledger.distrust();
+        }
         self.hear_answer(evse, report);
-        self.ledger.expire(now);
+        self.ledger.expire(evse, report.link, now);
         self.forgive(evse, now);
         // What a charger said before it went is no news of what its car takes since.
         let is_up = matches!(report.link, Link::Up { .. });
         let own = report.measured.filter(|measured| is_up && is_fresh(evse, measured, now));
         if let Some(measured) = own.filter(|measured| Some(measured.at) > self.last_measured) {
             self.last_measured = Some(measured.at);
-            self.compare(evse, &measured);
+            self.compare(evse, &measured, report.plug);
         }
+        self.own = own.map(|measured| evse.rotation.to_site(&measured.current).most());
+        self.hear_pause(evse, report, now);
         let seen = self.seen(evse, report, own, now);
         let worst = self.worst(evse, report, &seen, now);
         if matches!(report.link, Link::Down { .. } | Link::Never) {
-            // What it counts for is what it will be told first when it returns.
-            self.setpoint = worst;
+            // When it returns it is told first what it has been told before, or what it has fallen back to.
+            self.setpoint = worst.min(self.setpoint.max(evse.fallback));
         }
         let least = PerPhase::from_fn(|phase| seen[phase].min(self.setpoint).min(worst));
         let blind = match evse.metering {
-            Some(interval) if own.is_some() && worst.is_positive() => interval + LATENESS,
+            Some(interval) if own.is_some() && (worst.is_positive() || seen.most().is_positive()) => {
+                interval + LATENESS
+            }
             Some(_) | None => Duration::ZERO,
         };
         let shown = if self.disobeys_since.is_some() { seen } else { least };
-        Draw { least, seen, shown, is_measured: own.is_some(), worst, blind }
+        let latent = match self.disobeys_since {
+            Some(_) => worst - worst.min(self.beside(evse, &seen, self.taken)),
+            None => Amps::ZERO,
+        };
+        Draw { least, seen, shown, is_measured: own.is_some(), worst, latent, blind }
     }
 
     /// The load above an unreachable charger has fallen: by half of what it was taken to draw, and it counts as drawing
@@ -184,9 +219,10 @@ impl Car {
         }
         if amps > self.setpoint {
             self.raised_at = Some(now);
-        } else if self.draw > amps + TOLERANCE {
+        } else if self.own.is_some_and(|own| own > amps + TOLERANCE) {
             self.falls_since = Some(now);
         }
+        self.stands_since = None;
         match (self.setpoint.is_positive(), amps.is_positive()) {
             (false, true) => {
                 self.turn_since = Some(now);
@@ -221,6 +257,7 @@ impl Car {
         self.paused_at = None;
         self.raised_at = None;
         self.falls_since = None;
+        self.stands_since = None;
         self.disobeys_since = None;
         self.strikes = 0;
         self.unshown = 0;
@@ -234,14 +271,20 @@ impl Car {
         self.waiting_since = (session.is_some() && !self.setpoint.is_positive()).then_some(now);
     }
 
-    /// Without a meter of its own nothing shows that a paused charger obeys again: after a lease it is tried once more,
-    /// and the next cut that does not show is enough.
+    /// A paused charger shows little: after a lease one that takes no more than it was told is tried once more. Its
+    /// ledger forgets nothing with that, and without a meter of its own the next cut that does not show is enough.
     fn forgive(&mut self, evse: &Evse, now: Moment) {
         let is_over = |since: Moment| now >= since + evse.lease + evse.response;
-        if evse.metering.is_none() && self.disobeys_since.is_some_and(is_over) {
+        let is_quiet = evse.metering.is_none() || self.own.is_some_and(|own| own <= self.setpoint + TOLERANCE);
+        if is_quiet && self.disobeys_since.is_some_and(is_over) {
             self.disobeys_since = None;
             self.unshown = UNSHOWN - 1;
         }
+    }
+
+    fn obeys(&mut self) {
+        self.disobeys_since = None;
+        self.taken = Amps::ZERO;
     }
 
     fn hear_answer(&mut self, evse: &Evse, report: &Report) {
@@ -253,13 +296,36 @@ impl Car {
         }
     }
 
-    /// A new own measurement: does it prove the last cut, or does it break the setpoint?
-    fn compare(&mut self, evse: &Evse, measured: &Measured) {
-        let own = evse.rotation.to_site(&measured.current).most();
-        if self.falls_since.is_some_and(|at| measured.at > at) && own <= self.setpoint + TOLERANCE {
+    /// A charger that says by itself that it gives none now is paused, once nothing older can be on its way to it.
+    fn hear_pause(&mut self, evse: &Evse, report: &Report, now: Moment) {
+        let is_told = self.sent.is_some_and(|sent| {
+            !sent.amps.is_positive() && sent.epoch == report.epoch && now >= sent.at + evse.response
+        });
+        if is_told && report.plug == Plug::SuspendedEvse && self.own.is_none_or(|own| own <= TOLERANCE) {
             self.ledger.prove();
             self.falls_since = None;
-        } else if own > self.setpoint + TOLERANCE {
+            self.obeys();
+        }
+    }
+
+    /// A new own measurement: does it prove the last cut, or does it break the setpoint?
+    ///
+    /// A fall to the new limit proves it. To stand at it from the beginning does so after a lease's time: either that is
+    /// the limit, or it is the most that the car takes. To stay below (resting, nearly full) proves nothing.
+    fn compare(&mut self, evse: &Evse, measured: &Measured, plug: Plug) {
+        let own = evse.rotation.to_site(&measured.current).most();
+        let is_within = own <= self.setpoint + TOLERANCE;
+        let rests = !self.setpoint.is_positive() && plug == Plug::SuspendedEv;
+        let is_at_it = is_within && own + FOLLOWS.max(self.setpoint.scaled(1, 10)) >= self.setpoint && !rests;
+        self.stands_since = is_at_it.then(|| self.stands_since.unwrap_or(measured.at));
+        let has_fallen = is_at_it && self.falls_since.is_some_and(|at| measured.at > at);
+        let has_stood = self.setpoint.is_positive()
+            && self.stands_since.is_some_and(|since| measured.at >= since + evse.lease + evse.response);
+        if has_fallen || has_stood {
+            self.ledger.prove();
+            self.falls_since = None;
+            self.obeys();
+        } else if !is_within {
             // It rose above the new limit only after the cut, on its way to the old one: its fall will prove it too.
             self.falls_since.get_or_insert(measured.at);
         }
@@ -274,10 +340,10 @@ impl Car {
             self.strikes = (self.strikes + 1).min(STRIKES);
             if self.strikes == STRIKES {
                 self.disobeys_since.get_or_insert(measured.at);
+                self.taken = self.taken.max(own);
             }
         } else {
             self.strikes = 0;
-            self.disobeys_since = None;
         }
     }
 
@@ -316,11 +382,20 @@ impl Car {
             // Without a car nothing flows, and what flows nevertheless is in the meter's reading.
             return Amps::ZERO;
         }
+        let full = self.ledger.worst(evse, now).max(self.taken);
         match self.disobeys_since {
-            None => self.ledger.worst(evse, now),
-            // It counts at what it is seen to take. What goes beyond its setpoint stands in the meter's reading, and so
-            // in the base load: not twice.
-            Some(_) => seen.most().min(self.setpoint),
+            None => full,
+            // It counts in full, also while its car rests.
+            Some(_) => self.beside(evse, seen, full),
+        }
+    }
+
+    /// What so much of a disobedient charger counts beside the meter's reading: what it takes beyond its setpoint stands
+    /// there, and so in the base load. Without a meter of its own all that it takes does.
+    fn beside(&self, evse: &Evse, seen: &PerPhase<Amps>, full: Amps) -> Amps {
+        match evse.metering {
+            Some(_) => (full - (seen.most() - self.setpoint).max(Amps::ZERO)).max(Amps::ZERO),
+            None => seen.most().min(self.setpoint),
         }
     }
 }

@@ -81,6 +81,8 @@ pub(super) struct Below {
     pub shown: PerPhase<Amps>,
     /// What those may take that cannot be told anything now.
     pub reserved: PerPhase<Amps>,
+    /// What they may take beside that, and nobody is cut for.
+    pub latent: PerPhase<Amps>,
     /// What all fall back to.
     pub fallback: PerPhase<Amps>,
     /// What those fall back to that ask.
@@ -115,7 +117,10 @@ impl Below {
             self.fallback[phase] += site.evse(evse).fallback;
             match is_asking {
                 true => self.asking[phase] += site.evse(evse).fallback,
-                false => self.reserved[phase] += draw.worst,
+                false => {
+                    self.reserved[phase] += draw.worst - draw.latent;
+                    self.latent[phase] += draw.latent;
+                }
             }
         }
         for phase in Phase::ALL {
@@ -252,7 +257,7 @@ impl RowMemory {
                     continue;
                 }
             };
-            view.room[phase] = target - loud;
+            view.room[phase] = target - loud - below.latent[phase];
             view.shown.headroom[phase] = limit[phase] - margin - base;
             view.fair[phase] = target - quiet;
             view.keep[phase] = target - quiet;

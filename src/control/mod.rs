@@ -139,6 +139,10 @@ pub struct State {
 pub struct Lease {
     /// What it was told.
     pub amps: Amps,
+    /// The most that may be in force all the same: an earlier limit that nothing has proven gone.
+    pub worst: Amps,
+    /// For how long; `None`: without an end of its own (class B while connected, class C).
+    pub worst_left: Option<Duration>,
     /// What it took of that, the most on any phase. Counted as the house's, it would cut all others.
     pub draw: Amps,
     /// For how long that still stands.
@@ -184,8 +188,8 @@ impl State {
     }
 
     /// The leases that stand now, for [`State::resume`].
-    pub fn leases(&self, now: Moment) -> Vec<Option<Lease>> {
-        self.cars.iter().map(|car| car.lease(now)).collect()
+    pub fn leases(&self, site: &Site, now: Moment) -> Vec<Option<Lease>> {
+        self.cars.iter().zip(&site.evses).map(|(car, evse)| car.lease(evse, now)).collect()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Sentences about one step and the next, without a plant: reports and samples by hand.
 
+mod ledger;
 mod safety;
 
 use super::observation::{Accepted, Answer, Link, Measured, Plug, Report, Sample, Session};
@@ -324,7 +325,7 @@ fn a_restart_within_the_lease_changes_no_current() {
     let mut world = World::new();
     world.plug_in(0);
     world.run(200);
-    let leases = world.state.leases(world.now);
+    let leases = world.state.leases(&world.site, world.now);
     assert_eq!(leases[0].map(|lease| lease.amps), Some(Amps::whole(16)));
     world.state = State::resume(&world.site, &leases, world.now);
     for _ in 0..30 {
@@ -341,7 +342,7 @@ fn a_restart_in_a_full_house_cuts_nobody_though_meters_and_chargers_come_back_on
     world.run(200);
     world.house = [7, 1, 7];
     world.run(30);
-    let (told, leases) = (world.amps(), world.state.leases(world.now));
+    let (told, leases) = (world.amps(), world.state.leases(&world.site, world.now));
     assert!(told[0] + told[1] > 20, "{told:?}");
     world.state = State::resume(&world.site, &leases, world.now);
     let reports = world.seen.reports.clone();

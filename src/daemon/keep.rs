@@ -25,6 +25,9 @@ struct Leases {
 struct Standing {
     evse: String,
     amps: Amps,
+    /// The most that may be in force, and until when; without an end where the connection's or none is its end.
+    worst: Amps,
+    worst_until: Option<DateTime<Utc>>,
     draw: Amps,
     until: DateTime<Utc>,
 }
@@ -59,8 +62,15 @@ pub(super) fn write_leases(
 ) -> io::Result<()> {
     let standing = site.evses.iter().zip(leases).filter_map(|(evse, lease)| {
         let lease = (*lease)?;
-        let until = wall + chrono::Duration::from_std(lease.left).ok()?;
-        Some(Standing { evse: evse.id.clone(), amps: lease.amps, draw: lease.draw, until })
+        let end = |left: Duration| Some(wall + chrono::Duration::from_std(left).ok()?);
+        Some(Standing {
+            evse: evse.id.clone(),
+            amps: lease.amps,
+            worst: lease.worst,
+            worst_until: lease.worst_left.and_then(end),
+            draw: lease.draw,
+            until: end(lease.left)?,
+        })
     });
     write(folder, LEASES, &Leases { saved: wall, standing: standing.collect() })
 }
@@ -79,7 +89,13 @@ pub(super) fn take_leases(folder: Option<&Folder>, site: &Site, wall: DateTime<U
         return nothing();
     }
     let of = |id: &str| kept.standing.iter().find(|standing| standing.evse == id);
-    let left = |standing: &Standing| (standing.until - wall).to_std().unwrap_or(Duration::ZERO);
-    let lease = |standing: &Standing| Lease { amps: standing.amps, draw: standing.draw, left: left(standing) };
+    let left = |until: DateTime<Utc>| (until - wall).to_std().unwrap_or(Duration::ZERO);
+    let lease = |standing: &Standing| Lease {
+        amps: standing.amps,
+        worst: standing.worst,
+        worst_left: standing.worst_until.map(left),
+        draw: standing.draw,
+        left: left(standing.until),
+    };
     site.evses.iter().map(|evse| of(&evse.id).map(lease).filter(|lease| !lease.left.is_zero())).collect()
 }

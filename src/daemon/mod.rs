@@ -195,7 +195,7 @@ impl Daemon {
         }
         let _ = tokio::time::timeout(FAREWELL, self.answered(&orders)).await;
         if let Some(folder) = &self.folder {
-            let leases = self.state.leases(self.clock.now());
+            let leases = self.state.leases(&self.config.site, self.clock.now());
             if let Err(fault) = keep::write_leases(folder, &self.config.site, &leases, self.clock.wall()) {
                 tracing::warn!(%fault, "leases cannot be kept: cars go to fallback at the next start");
             }

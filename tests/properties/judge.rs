@@ -211,7 +211,7 @@ impl<'a> Judge<'a> {
         let meter = site.circuit(circuit).meter.map(|meter| site.meters[meter.0].interval).unwrap_or_default();
         let is_calm = now > self.disturbed_until + meter * 3 + self.day.script.meter_latency + CAR_FOLLOWS;
         let is_lost = frame.decision.rows.iter().any(|row| row.freshness == Freshness::Lost);
-        let is_known = |other: EvseId| speaks_often(site, other) && now >= self.trouble_until[other.0];
+        let is_known = |other: EvseId| speaks_often(site, other);
         if !is_calm || is_lost || self.frozen.contains(&true) || !below().all(is_known) {
             return;
         }

@@ -4,7 +4,7 @@ use super::*;
 
 impl World {
     /// Only the meter speaks; own measurements stay what they were.
-    fn sample(&mut self, amps: [i32; 3]) -> Decision {
+    pub(super) fn sample(&mut self, amps: [i32; 3]) -> Decision {
         self.now = self.now + Duration::from_secs(1);
         self.seen.samples[0] =
             Some(Sample { at: self.now, current: PerPhase(amps.map(Amps::whole)), watts: None, millivolts: None });
@@ -158,7 +158,7 @@ fn a_charger_that_is_back_before_the_meter_keeps_its_lease_over_a_restart() {
     let mut world = World::new();
     world.plug_in(0);
     world.run(200);
-    let leases = world.state.leases(world.now);
+    let leases = world.state.leases(&world.site, world.now);
     world.state = State::resume(&world.site, &leases, world.now);
     world.seen.samples[0] = None;
     world.step();
@@ -170,7 +170,7 @@ fn a_session_that_is_told_after_the_connection_keeps_its_lease_over_a_restart() 
     let mut world = World::new();
     world.plug_in(0);
     world.run(200);
-    let leases = world.state.leases(world.now);
+    let leases = world.state.leases(&world.site, world.now);
     world.state = State::resume(&world.site, &leases, world.now);
     let session = world.seen.reports[0].session.take();
     world.second();

@@ -1,0 +1,233 @@
+//! What still counts? Chargers that say yes and do something else, each tried by hand.
+
+use super::*;
+
+impl World {
+    /// The left charger has sixteen, and so has its car.
+    fn with_sixteen(lapse: LapseClass) -> World {
+        let mut world = World::new();
+        world.site.evses[0].lapse = lapse;
+        world.state = State::new(&world.site, world.now);
+        world.run(150);
+        world.plug_in(0);
+        world.run(60);
+        assert_eq!(world.amps()[0], 16);
+        world
+    }
+
+    /// Seconds in which the cars take what they take, whatever they are told; the last decision.
+    fn wait(&mut self, seconds: u32) -> Decision {
+        (0..seconds).map(|_| self.second()).last().unwrap_or_default()
+    }
+
+    /// Its car takes nothing any more, by its own will.
+    fn rests(&mut self, evse: usize) {
+        self.takes(evse, Amps::ZERO);
+        self.seen.reports[evse].plug = Plug::SuspendedEv;
+    }
+
+    fn allow(&mut self, evse: usize, amps: i32) {
+        self.policy.evses[evse].ceiling = Some(Amps::whole(amps));
+    }
+}
+
+#[test]
+fn a_connected_charger_of_class_b_that_rests_counts_at_its_old_limit_until_it_is_seen_to_keep_to_the_new_one() {
+    let mut world = World::with_sixteen(LapseClass::B);
+    world.allow(0, 8);
+    world.rests(0);
+    assert_eq!(world.wait(1_000).cars[0].counts, Amps::whole(16), "it said yes, and rests");
+    // The car wakes, and takes sixteen for a moment; then the charger hears.
+    world.seen.reports[0].plug = Plug::Charging;
+    world.takes(0, Amps::whole(16));
+    assert_eq!(world.wait(2).cars[0].counts, Amps::whole(16));
+    let told = world.state.cars[0].setpoint;
+    world.takes(0, told);
+    assert_eq!(world.wait(1).cars[0].counts, told, "it has fallen to it");
+}
+
+#[test]
+fn what_a_resting_charger_of_class_b_may_still_take_is_given_to_nobody_else() {
+    let mut world = World::with_sixteen(LapseClass::B);
+    world.allow(0, 8);
+    world.rests(0);
+    world.wait(1);
+    world.plug_in(1);
+    for _ in 0..600 {
+        let told = world.second();
+        world.obey(&told, &[1]);
+        assert!(world.amps()[1] <= 6, "24 less 3 and 16 are 5; six is its fallback: {:?}", world.amps());
+    }
+}
+
+#[test]
+fn a_charger_of_class_b_whose_connection_is_lost_counts_at_its_old_limit_for_a_lease() {
+    let mut world = World::with_sixteen(LapseClass::B);
+    world.allow(0, 8);
+    world.rests(0);
+    world.wait(500);
+    world.seen.reports[0].link = Link::Down { since: world.now };
+    assert_eq!(world.wait(123).cars[0].counts, Amps::whole(16));
+    assert_eq!(world.wait(1).cars[0].counts, Amps::whole(6), "a lease and the response time");
+}
+
+#[test]
+fn a_car_that_stops_by_itself_proves_no_cut() {
+    let mut world = World::with_sixteen(LapseClass::A);
+    world.allow(0, 10);
+    world.second();
+    assert_eq!(world.amps()[0], 10);
+    world.rests(0);
+    assert_eq!(world.wait(60).cars[0].counts, Amps::whole(16), "nothing has fallen to ten");
+    assert_eq!(world.wait(120).cars[0].counts, Amps::whole(6), "the older leases have run out");
+}
+
+#[test]
+fn a_car_that_never_took_more_than_the_new_limit_proves_no_cut() {
+    let mut world = World::with_sixteen(LapseClass::A);
+    world.takes(0, Amps::whole(9));
+    world.wait(10);
+    world.allow(0, 10);
+    assert_eq!(world.wait(60).cars[0].counts, Amps::whole(16), "nine before, and nine since");
+}
+
+#[test]
+fn what_was_only_assumed_before_the_cut_is_no_fall() {
+    let mut world = World::with_sixteen(LapseClass::A);
+    // Its own meter falls silent: it is taken to draw what it is told. Then it speaks again, and the car rests.
+    world.seen.reports[0].measured = None;
+    world.house = [5; 3];
+    for _ in 0..10 {
+        world.sample([21; 3]);
+    }
+    world.allow(0, 10);
+    world.sample([21; 3]);
+    world.takes(0, Amps::milli(9_500));
+    assert_eq!(world.wait(30).cars[0].counts, Amps::whole(16));
+}
+
+#[test]
+fn to_say_yes_to_a_pause_is_not_to_pause_but_to_say_that_nothing_is_given_is() {
+    let mut world = World::with_sixteen(LapseClass::A);
+    world.rests(0);
+    world.wait(1);
+    world.house = [22; 3];
+    // An older lease runs out, and it falls back: it has heard none of the pauses that it said yes to.
+    let told = world.wait(200);
+    assert_eq!((told.setpoints[0].amps, told.cars[0].counts), (Amps::ZERO, Amps::whole(6)));
+    world.seen.reports[0].plug = Plug::SuspendedEvse;
+    assert_eq!(world.wait(1).cars[0].counts, Amps::ZERO);
+}
+
+#[test]
+fn where_all_are_of_class_b_standing_at_the_limit_for_a_lease_frees_the_rest() {
+    let mut world = World::new();
+    for evse in &mut world.site.evses {
+        evse.lapse = LapseClass::B;
+    }
+    world.state = State::new(&world.site, world.now);
+    world.plug_in(0);
+    world.plug_in(1);
+    // Each may have sixteen from a process before this one: neither can rise.
+    world.run(110);
+    assert_eq!(world.amps(), [6, 6]);
+    world.run(60);
+    assert_eq!(world.amps(), [11, 10]);
+}
+
+#[test]
+fn a_disobedient_charger_whose_car_rests_counts_in_full_until_it_is_seen_to_obey() {
+    let mut world = World::new();
+    world.house = [1; 3];
+    world.plug_in(0);
+    world.plug_in(1);
+    world.run(200);
+    world.takes(0, Amps::whole(16));
+    for _ in 0..30 {
+        let told = world.second();
+        world.obey(&told, &[1]);
+    }
+    assert_eq!(world.state.cars[0].because, Reason::Disobeys);
+    assert_eq!(world.amps()[1], 7, "24 less 1 and 16");
+    // It rests for longer than its lease, and may wake at sixteen at any time.
+    world.rests(0);
+    for _ in 0..400 {
+        let told = world.second();
+        world.obey(&told, &[1]);
+        assert_eq!(world.amps()[1], 7);
+    }
+    world.seen.reports[0].plug = Plug::Charging;
+    world.run(200);
+    assert_eq!(world.amps(), [11, 12], "it has stood at its limit");
+}
+
+#[test]
+fn what_a_restart_cannot_know_to_be_gone_still_counts() {
+    let mut world = World::with_sixteen(LapseClass::A);
+    world.allow(0, 8);
+    world.rests(0);
+    world.wait(1);
+    let leases = world.state.leases(&world.site, world.now);
+    world.state = State::resume(&world.site, &leases, world.now);
+    let told = world.wait(1);
+    assert_eq!((told.setpoints[0].amps, told.cars[0].counts), (Amps::whole(6), Amps::whole(16)));
+    assert_eq!(world.wait(50).cars[0].counts, Amps::whole(16));
+    assert_eq!(world.wait(50).cars[0].counts, Amps::whole(6), "the lease of before has run out");
+}
+
+#[test]
+fn a_charger_that_returns_is_told_no_more_than_before_whatever_it_may_still_take() {
+    let mut world = World::with_sixteen(LapseClass::A);
+    world.allow(0, 8);
+    world.rests(0);
+    world.second();
+    let told = world.state.cars[0].setpoint;
+    world.seen.reports[0].link = Link::Down { since: world.now };
+    assert_eq!(world.wait(5).cars[0].counts, Amps::whole(16));
+    world.seen.reports[0].link = Link::Up { since: world.now };
+    world.seen.reports[0].epoch += 1;
+    let back = world.wait(1);
+    assert!(back.orders[0].amps <= told.max(Amps::whole(6)), "{:?}", back.orders);
+}
+
+#[test]
+fn limits_are_sent_again_at_each_start_session_and_boot() {
+    let mut world = World::with_sixteen(LapseClass::A);
+    let sent = |decision: &Decision| decision.orders.iter().map(|order| order.amps).collect::<Vec<_>>();
+    world.wait(3);
+    assert_eq!(sent(&world.wait(1)), []);
+    world.seen.reports[0].epoch += 1;
+    assert_eq!(sent(&world.wait(1)), [Amps::whole(16)], "it has started again");
+    assert_eq!(sent(&world.wait(1)), []);
+    world.seen.reports[0].session.as_mut().unwrap().id += 10;
+    assert_eq!(sent(&world.wait(1)).len(), 1, "another session");
+    let leases = world.state.leases(&world.site, world.now);
+    world.state = State::resume(&world.site, &leases, world.now);
+    assert_eq!(sent(&world.wait(1)).len(), 1, "another process");
+}
+
+#[test]
+fn a_charger_that_boots_at_full_current_is_told_again_lowered_paused_and_the_others_make_room() {
+    let mut world = World::new();
+    world.plug_in(0);
+    world.plug_in(1);
+    world.run(200);
+    assert_eq!(world.amps(), [11, 10]);
+    // It forgets its limit with a restart, and says yes to all that it is told since.
+    world.seen.reports[0].epoch += 1;
+    world.takes(0, Amps::whole(16));
+    let (mut lowered, mut paused) = (false, false);
+    for _ in 0..40 {
+        let told = world.second();
+        world.obey(&told, &[1]);
+        lowered |= told.cars[0].disobeys && told.setpoints[0].amps == Amps::whole(6);
+        paused |= told.setpoints[0] == Setpoint { amps: Amps::ZERO, because: Reason::Disobeys };
+    }
+    assert!(lowered && paused, "lowered {lowered}, paused {paused}");
+    let load = Amps::whole(3 + 16) + world.state.cars[1].setpoint;
+    assert!(load <= Amps::whole(24), "{load}");
+    // At last it hears: with that it is trusted again.
+    world.takes(0, Amps::ZERO);
+    world.run(400);
+    assert_eq!(world.amps(), [11, 10]);
+}
