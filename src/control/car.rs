@@ -99,6 +99,17 @@ pub(super) struct Draw {
     pub blind: Duration,
 }
 
+impl Draw {
+    /// What it takes, on the site's phases; where nothing measures it, the most that it may.
+    pub(super) fn at_most(&self, evse: &Evse) -> PerPhase<Amps> {
+        let phases = evse.rotation.phases();
+        PerPhase::from_fn(|phase| match self.is_measured || !phases.contains(phase) {
+            true => self.seen[phase],
+            false => self.seen[phase].max(self.worst),
+        })
+    }
+}
+
 impl Car {
     pub(super) fn unknown(evse: &Evse, now: Moment) -> Self {
         Car {

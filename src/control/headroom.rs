@@ -222,7 +222,7 @@ impl RowMemory {
         }
         let is_lost = freshness == Freshness::Lost || (circuit.meter.is_none() && below.has_lost);
         let mut view = RowView {
-            shown: Row { freshness, load, draw: below.shown, headroom: PerPhase::default() },
+            shown: Row { freshness, load, draw: below.shown, headroom: PerPhase::default(), ..Row::default() },
             base,
             is_lost,
             room: PerPhase::default(),
@@ -248,12 +248,16 @@ impl RowMemory {
                     continue;
                 }
                 (true, _) => {
-                    // Nothing is known of the house: `check` has made sure that all fallbacks fit beside its worst.
-                    view.room[phase] = below.fallback[phase] - below.reserved[phase];
+                    // Nothing is known of the house: `check` has made sure that all fallbacks fit beside its worst, as
+                    // far as the fuse goes. Where the policy leaves less of it, fewer fit.
+                    let sum = below.fallback[phase];
+                    let is_tightened = limit[phase] < circuit.limit[phase];
+                    let fallback = if is_tightened { sum.min(limit[phase] - site.house_worst[phase]) } else { sum };
+                    view.room[phase] = fallback - below.reserved[phase];
                     view.fair[phase] = view.room[phase];
-                    view.keep[phase] = below.asking[phase];
-                    view.cut_above[phase] = below.asking[phase];
-                    view.shown.headroom[phase] = below.fallback[phase];
+                    view.keep[phase] = below.asking[phase].min(fallback);
+                    view.cut_above[phase] = view.keep[phase];
+                    view.shown.headroom[phase] = fallback;
                     continue;
                 }
             };
@@ -308,7 +312,7 @@ impl Lately {
 }
 
 /// What the circuit may carry: its fuse, and at the grid connection what the policy leaves of it.
-fn limit(circuit: &Circuit, id: CircuitId, policy: &Policy) -> PerPhase<Amps> {
+pub(super) fn limit(circuit: &Circuit, id: CircuitId, policy: &Policy) -> PerPhase<Amps> {
     match id {
         Site::ROOT => policy.main_limit(circuit.limit),
         _ => circuit.limit,

@@ -4,6 +4,7 @@
 
 pub mod allocation;
 mod car;
+mod exposure;
 mod freshness;
 mod headroom;
 mod ledger;
@@ -15,6 +16,7 @@ mod setpoint;
 #[cfg(test)]
 mod tests;
 
+pub use exposure::Exposure;
 pub use observation::{Observation, Word};
 pub use reason::Reason;
 
@@ -46,6 +48,8 @@ pub struct Decision {
     pub rows: Vec<Row>,
     /// One for each EVSE, by index: what people are shown of it.
     pub cars: Vec<CarView>,
+    /// How many decisions have failed their own check since the start of the process.
+    pub breaches: u32,
     /// Twice within a minute a decision failed its own check: end the process, chargers fall back by themselves.
     pub is_fatal: bool,
     /// The step wants to run again by then, whatever happens.
@@ -87,6 +91,8 @@ pub struct Row {
     pub draw: PerPhase<Amps>,
     /// limit − margin − base load; may be negative.
     pub headroom: PerPhase<Amps>,
+    /// What cars have added above its limit, by its meter.
+    pub exposure: Exposure,
 }
 
 /// An EVSE as the step saw it.
@@ -128,10 +134,17 @@ pub struct State {
     ages: Vec<Age>,
     rows: Vec<RowMemory>,
     cars: Vec<Car>,
+    /// By circuit.
+    exposures: Vec<exposure::Counter>,
     /// The number of the last order.
     numbers: u64,
     /// The last time that a decision failed its own check.
     last_breach: Option<Moment>,
+    /// How often that has happened.
+    breaches: u32,
+    /// What a test does to a decision before it is checked.
+    #[cfg(test)]
+    spoil: Option<fn(&mut [Car])>,
 }
 
 /// An EVSE's lease as it was when the process before this one stopped in order.
@@ -156,8 +169,12 @@ impl State {
             ages: site.meters.iter().map(|_| Age::lost()).collect(),
             rows: site.circuits.iter().map(|_| RowMemory::default()).collect(),
             cars: site.evses.iter().map(|evse| Car::unknown(evse, now)).collect(),
+            exposures: site.circuits.iter().map(|_| exposure::Counter::default()).collect(),
             numbers: 0,
             last_breach: None,
+            breaches: 0,
+            #[cfg(test)]
+            spoil: None,
         }
     }
 
@@ -209,7 +226,8 @@ pub fn step(site: &Site, state: &mut State, observation: &Observation, policy: &
             queue::wish(&setting, id, &state.cars[id.0], report, sights[id.0])
         })
         .collect();
-    let rows = rows(&setting, state, observation, &freshness, &draws, &wishes);
+    let mut rows = rows(&setting, state, observation, &freshness, &draws, &wishes);
+    count_exposure(&setting, state, observation, &draws, &mut rows);
     let mut queue: Vec<Ask> = wishes.iter().filter_map(|wish| wish.ask.ok()).collect();
     queue::sort(&mut queue, &state.cars, &observation.reports, &site.tuning, now);
 
@@ -223,19 +241,27 @@ pub fn step(site: &Site, state: &mut State, observation: &Observation, policy: &
     }
     let scene = Scene { site, draws: &draws, rows: &rows, sights: &sights, queue: &queue, now };
     setpoint::decide(&scene, &mut state.cars, &mut state.rows);
+    #[cfg(test)]
+    state.spoil.into_iter().for_each(|spoil| spoil(&mut state.cars));
     let is_sound = setpoint::is_sound(&scene, &state.cars, &before);
     let is_fatal = !is_sound && fall_back(site, state, &queue, now);
 
+    let fuse = site.circuit(Site::ROOT).limit;
+    let is_tightened = policy.main_limit(fuse) != fuse;
     let mut orders = Vec::new();
     for id in site.evse_ids() {
-        let (evse, report) = (site.evse(id), &observation.reports[id.0]);
-        orders.extend(orders::order(evse, id, &mut state.cars[id.0], report, sights[id.0], &mut state.numbers, now));
+        let (evse, report, car) = (site.evse(id), &observation.reports[id.0], &mut state.cars[id.0]);
+        // With a lost meter leases run out: `check` has proven that all fallbacks fit, beside the fuse. Beside less than
+        // the fuse they may not.
+        let may_renew = !matches!(sights[id.0], Sight::Lost(_)) || (is_tightened && car.setpoint < evse.fallback);
+        orders.extend(orders::order(evse, id, car, report, may_renew, &mut state.numbers, now));
     }
     Decision {
         setpoints: state.cars.iter().map(|car| Setpoint { amps: car.setpoint, because: car.because }).collect(),
         orders,
         rows: rows.iter().map(|row| row.shown).collect(),
         cars: site.evse_ids().map(|id| car_view(&state.cars[id.0], &draws[id.0], &wishes[id.0], now)).collect(),
+        breaches: state.breaches,
         is_fatal,
         next: now + LONGEST_REST,
     }
@@ -331,6 +357,29 @@ fn rows(
     views
 }
 
+/// What cars add above a limit, as each meter's newest sample shows it.
+fn count_exposure(
+    setting: &Setting,
+    state: &mut State,
+    observation: &Observation,
+    draws: &[Draw],
+    rows: &mut [RowView],
+) {
+    let site = setting.site;
+    for (meter, sample) in site.meters.iter().zip(&observation.samples) {
+        let Some(sample) = sample else { continue };
+        let below = site.evse_ids().filter(|id| site.feeds(meter.circuit, *id));
+        let cars = below.fold(PerPhase::default(), |sum: PerPhase<Amps>, id| {
+            let takes = draws[id.0].at_most(site.evse(id));
+            PerPhase::from_fn(|phase| sum[phase] + takes[phase])
+        });
+        let limit = headroom::limit(site.circuit(meter.circuit), meter.circuit, setting.policy);
+        let counter = &mut state.exposures[meter.circuit.0];
+        counter.hear(sample, limit, cars, freshness::stale_after(meter, &site.tuning));
+        rows[meter.circuit.0].shown.exposure = counter.total;
+    }
+}
+
 /// A decision that fails its own check is replaced by fallback for all who ask. True on the second time within
 /// [`BREACH_SPAN`]: then the process had better end.
 fn fall_back(site: &Site, state: &mut State, queue: &[Ask], now: Moment) -> bool {
@@ -339,6 +388,7 @@ fn fall_back(site: &Site, state: &mut State, queue: &[Ask], now: Moment) -> bool
         car.settle(site.evse(ask.evse).fallback, now);
         car.because = Reason::Breach;
     }
+    state.breaches = state.breaches.saturating_add(1);
     let is_second = state.last_breach.is_some_and(|last| now.since(last) < BREACH_SPAN);
     state.last_breach = Some(now);
     is_second

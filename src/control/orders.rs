@@ -3,26 +3,24 @@
 use super::Order;
 use super::car::{Car, Sent};
 use super::observation::{Accepted, Link, Report};
-use super::queue::Sight;
 use crate::site::{Evse, EvseId};
 use crate::time::{Duration, Moment};
 
 /// A refused or unanswered order is repeated no sooner than this.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// The order that this EVSE needs now, if any. Leases are given in sessions only, and renewed only while the step is
-/// healthy: with a lost meter they run out.
+/// The order that this EVSE needs now, if any. Leases are given in sessions only, and renewed only where `may_renew`: by a
+/// healthy step.
 pub(super) fn order(
     evse: &Evse,
     id: EvseId,
     car: &mut Car,
     report: &Report,
-    sight: Sight,
+    may_renew: bool,
     numbers: &mut u64,
     now: Moment,
 ) -> Option<Order> {
     let (Link::Up { .. }, Some(session)) = (report.link, report.session.as_ref()) else { return None };
-    let is_healthy = !matches!(sight, Sight::Lost(_));
     let is_due = match car.sent {
         None => true,
         Some(sent) => {
@@ -31,7 +29,7 @@ pub(super) fn order(
                 answer.number == sent.number && answer.verdict != Accepted::Yes && now >= answer.at + RETRY
             });
             let is_half_over = now >= sent.at + evse.lease / 2;
-            sent.amps != car.setpoint || is_forgotten || is_failed || (is_half_over && is_healthy)
+            sent.amps != car.setpoint || is_forgotten || is_failed || (is_half_over && may_renew)
         }
     };
     if !is_due {

@@ -26,6 +26,15 @@ impl World {
         self.seen.reports[evse].plug = Plug::SuspendedEv;
     }
 
+    /// Seconds in which the meter says nothing.
+    fn wait_blind(&mut self, seconds: u32) -> Decision {
+        let second = |world: &mut World| {
+            world.now = world.now + Duration::from_secs(1);
+            world.step()
+        };
+        (0..seconds).map(|_| second(self)).last().unwrap_or_default()
+    }
+
     fn allow(&mut self, evse: usize, amps: i32) {
         self.policy.evses[evse].ceiling = Some(Amps::whole(amps));
     }
@@ -230,4 +239,84 @@ fn a_charger_that_boots_at_full_current_is_told_again_lowered_paused_and_the_oth
     world.takes(0, Amps::ZERO);
     world.run(400);
     assert_eq!(world.amps(), [11, 10]);
+}
+
+#[test]
+fn with_a_lost_meter_only_as_many_fall_back_as_fit_below_what_the_policy_leaves_of_the_fuse() {
+    let mut world = World::new();
+    world.site.house_worst = PerPhase::all(Amps::whole(13));
+    world.plug_in(0);
+    world.plug_in(1);
+    world.run(200);
+    assert!(world.amps().iter().all(|amps| *amps >= 6), "{:?}", world.amps());
+    // 25 A leave 12 for both; 20 A (80 %) leave seven for one.
+    world.policy.main_limit_percent = 80;
+    world.house = [1; 3];
+    world.run(60);
+    world.wait_blind(12);
+    assert_eq!(world.amps().iter().sum::<i32>(), 6, "{:?}", world.amps());
+}
+
+#[test]
+fn a_pause_is_kept_up_with_a_lost_meter_where_the_fallback_need_not_fit() {
+    let renewed = |percent| {
+        let mut world = World::with_sixteen(LapseClass::A);
+        world.house = [21; 3];
+        world.run(2);
+        assert_eq!(world.amps()[0], 0);
+        world.policy.main_limit_percent = percent;
+        world.wait_blind(12);
+        (0..200).map(|_| world.wait_blind(1).orders.len()).sum::<usize>()
+    };
+    assert_eq!(renewed(100), 0, "all fallbacks fit: its lease runs out");
+    assert_eq!(renewed(60), 3);
+}
+
+#[test]
+fn a_house_step_is_counted_as_long_as_cars_add_to_it() {
+    let mut world = World::with_sixteen(LapseClass::A);
+    assert_eq!(world.wait(1).rows[0].exposure, Exposure::default());
+    // 16 and 14 are five above the fuse for two seconds, until the car has followed.
+    world.house = [3, 14, 3];
+    world.wait(2);
+    let told = world.state.cars[0].setpoint;
+    world.takes(0, told);
+    let seen = world.wait(5).rows[0].exposure;
+    assert_eq!(seen.milliampere_seconds, PerPhase([0, 10_000, 0]));
+    assert_eq!(seen.longest, Duration::from_secs(2));
+    // Above its fuse without a car it is the house's own matter.
+    world.rests(0);
+    world.house = [3, 30, 3];
+    assert_eq!(world.wait(60).rows[0].exposure, seen);
+}
+
+#[test]
+fn an_unsound_decision_is_replaced_by_fallback_which_is_sent_and_the_second_in_a_minute_is_fatal() {
+    let mut world = World::with_sixteen(LapseClass::A);
+    let too_much: fn(&mut [Car]) = |cars| cars[0].setpoint = Amps::whole(17);
+    let too_little: fn(&mut [Car]) = |cars| cars[0].setpoint = Amps::whole(3);
+    let breach = Setpoint { amps: Amps::whole(6), because: Reason::Breach };
+    world.state.spoil = Some(too_much);
+    let told = world.wait(1);
+    assert_eq!((told.setpoints[0], told.breaches, told.is_fatal), (breach, 1, false));
+    assert_eq!(told.orders.iter().map(|order| order.amps).collect::<Vec<_>>(), [Amps::whole(6)]);
+    world.state.spoil = None;
+    let told = world.run(61);
+    assert_eq!((told.breaches, told.is_fatal), (1, false));
+    world.state.spoil = Some(too_little);
+    let told = world.wait(1);
+    assert_eq!((told.setpoints[0], told.breaches, told.is_fatal), (breach, 2, false), "more than a minute later");
+    let told = world.wait(1);
+    assert_eq!((told.breaches, told.is_fatal), (3, true));
+}
+
+#[test]
+fn a_raise_beside_what_another_may_still_take_is_unsound() {
+    let mut world = World::new();
+    world.plug_in(0);
+    world.plug_in(1);
+    world.run(200);
+    assert_eq!(world.amps(), [11, 10]);
+    world.state.spoil = Some(|cars| cars[1].setpoint = Amps::whole(11));
+    assert_eq!(world.wait(1).breaches, 1);
 }
