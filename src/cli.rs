@@ -168,6 +168,7 @@ fn check(file: &Path, no_secrets: bool) -> ExitCode {
     if loaded.errors() > 0 {
         return ExitCode::from(EXIT_CONFIG);
     }
+    loaded.notes.iter().for_each(|note| println!("{note}"));
     println!("{}: fine, {} warnings", file.display(), loaded.warnings());
     ExitCode::SUCCESS
 }

@@ -14,6 +14,7 @@
 //!
 //! docs/ARCHITECTURE.md has the same with a picture and the invariants.
 
+pub mod breaker;
 pub mod cli;
 pub mod clock;
 pub mod cloud;

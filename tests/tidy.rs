@@ -12,7 +12,7 @@ const FUNCTION_LINES_MOST: usize = 90;
 
 const EDGES: [&str; 6] = ["modbus", "ocpp", "mqtt", "cloud", "http", "store"];
 /// The part that is told the time and gives the same outputs for the same inputs.
-const PURE: [&str; 7] = ["control", "device", "policy", "site", "units", "time", "sim"];
+const PURE: [&str; 8] = ["breaker", "control", "device", "policy", "site", "units", "time", "sim"];
 /// What may wait beside the edges' `task.rs`: the shell around the core.
 const ASYNC_SHELL: [&str; 7] = ["daemon", "cli", "main", "probe", "demo", "inbox", "bench"];
 const WORDS_TO_AVOID: [&str; 9] = ["manager", "handler", "service", "helper", "util", "common", "misc", "data", "info"];
@@ -26,6 +26,7 @@ fn layers() -> BTreeMap<&'static str, Vec<&'static str>> {
     let mut layers = BTreeMap::from([
         ("units", vec![]),
         ("time", vec![]),
+        ("breaker", vec!["units", "time"]),
         ("clock", vec!["time"]),
         ("site", vec!["units", "time"]),
         ("policy", vec!["units", "time", "site"]),
@@ -34,8 +35,8 @@ fn layers() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("control", vocabulary.to_vec()),
         ("status", core()),
         ("inbox", core()),
-        ("config", [&core()[..], &["device"]].concat()),
-        ("sim", core()),
+        ("config", [&core()[..], &["device", "breaker"]].concat()),
+        ("sim", [&core()[..], &["breaker"]].concat()),
         ("journal", vec!["time", "clock"]),
         ("notify", vec!["time", "clock"]),
         ("probe", below_daemon()),

@@ -5,6 +5,7 @@ use super::compile::Place;
 use super::diagnostic::Diagnostic;
 use super::ledger::{self, Car};
 use super::raw::{Faults, Row};
+use super::transient::{self, Scene};
 use super::{ChargerConfig, Config, DeviceConfig};
 use super::{check_circuits, check_devices, check_edges, check_policy, code};
 use crate::site::{CircuitId, Meter, Site, Tuning, Wiring};
@@ -104,6 +105,10 @@ fn electrical(
     let (cars, reached): (Vec<Car>, Vec<Option<ChargerConfig>>) =
         chargers.into_iter().map(|draft| (draft.car, draft.reached)).unzip();
     ledger::check(&drafts, &cars, wiring, house_worst, faults);
+    if let (false, Some(wiring), Some(house_worst)) = (faults.has_errors(), wiring, house_worst) {
+        let feeds_in = !root.rows("inverter").is_empty();
+        transient::tell(&Scene { drafts: &drafts, cars: &cars, wiring, house_worst, feeds_in }, faults);
+    }
 
     let site = || {
         let (circuits, order) = check_circuits::ordered(&drafts)?;

@@ -50,6 +50,7 @@ codes! {
     NO_EFFECT = "W008", "A key has no effect here.";
     NEVER_CHARGES = "W009", "A charger's least current never fits its circuit.";
     SHORT_PASSWORD = "W010", "A charger's password is shorter than OCPP's security whitepaper asks for.";
+    MAY_TRIP = "W011", "If the gateway dies while the house goes to its worst, a breaker or fuse may trip before leases run out.";
 }
 
 #[cfg(test)]

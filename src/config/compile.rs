@@ -14,6 +14,8 @@ pub struct Loaded {
     pub config: Option<Config>,
     /// All faults and warnings, from top to bottom.
     pub diagnostics: Vec<Diagnostic>,
+    /// What the installer is told besides: for each circuit, what flows at worst if the gateway dies.
+    pub notes: Vec<String>,
     file: String,
     text: String,
 }
@@ -66,7 +68,7 @@ pub fn load_with(path: &Path, known_devices: &[String], options: CheckOptions) -
         Err(why) => {
             let fault = Diagnostic::of_file(code::UNREADABLE, format!("the configuration cannot be read: {why}"));
             let help = "headroom reads /etc/headroom/headroom.toml unless --config says otherwise";
-            Loaded { config: None, diagnostics: vec![fault.help(help)], file, text: String::new() }
+            Loaded { config: None, diagnostics: vec![fault.help(help)], notes: Vec::new(), file, text: String::new() }
         }
     }
 }
@@ -87,9 +89,9 @@ pub fn compile_with(text: &str, file: &str, base: &Path, known_devices: &[String
     };
     let config = raw::parse(text, &mut faults).and_then(|root| check::config(&root, place, &mut faults));
     let config = config.filter(|_| !faults.has_errors());
-    let mut diagnostics = faults.list;
+    let Faults { list: mut diagnostics, notes, .. } = faults;
     diagnostics.sort_by_key(|fault| fault.span);
-    Loaded { config, diagnostics, file: file.to_string(), text: text.to_string() }
+    Loaded { config, diagnostics, notes, file: file.to_string(), text: text.to_string() }
 }
 
 impl Loaded {

@@ -30,7 +30,7 @@ pub struct Car<'r> {
 
 impl Car<'_> {
     /// What it takes without us, at worst.
-    fn alone(&self) -> Amps {
+    pub(super) fn alone(&self) -> Amps {
         match self.lapse {
             Some(LapseClass::C) => self.most.unwrap_or_default(),
             Some(LapseClass::A | LapseClass::B) | None => self.fallback.unwrap_or_default(),
@@ -161,7 +161,7 @@ fn tell_never_fits(draft: &Draft, cars: &[&Car], wiring: Wiring, faults: &mut Fa
 }
 
 /// Is `circuit` the one at `top`, or below it? Circles have been taken out.
-fn is_below(drafts: &[Draft], circuit: usize, top: usize) -> bool {
+pub(super) fn is_below(drafts: &[Draft], circuit: usize, top: usize) -> bool {
     let up = |place: &usize| match drafts[*place].parent {
         Parent::Circuit(parent) => Some(parent),
         Parent::Grid | Parent::Unclear => None,
@@ -170,7 +170,7 @@ fn is_below(drafts: &[Draft], circuit: usize, top: usize) -> bool {
 }
 
 /// The stated loads of a circuit and all below it; measured ones state none.
-fn stated(drafts: &[Draft], top: usize) -> PerPhase<Amps> {
+pub(super) fn stated(drafts: &[Draft], top: usize) -> PerPhase<Amps> {
     let loads = drafts
         .iter()
         .enumerate()
@@ -180,6 +180,6 @@ fn stated(drafts: &[Draft], top: usize) -> PerPhase<Amps> {
 }
 
 /// Not rounded: a sum should add up.
-fn exact(amps: Amps) -> String {
+pub(super) fn exact(amps: Amps) -> String {
     format!("{} A", amps.as_f64())
 }

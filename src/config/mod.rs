@@ -14,6 +14,7 @@ mod raw;
 pub mod schema;
 mod secret;
 mod suggest;
+mod transient;
 mod value;
 
 pub use compile::{CheckOptions, Loaded, compile, compile_with, load, load_with};

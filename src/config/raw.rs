@@ -17,6 +17,8 @@ pub struct Faults<'t> {
     text: &'t str,
     /// In the order in which they were found.
     pub list: Vec<Diagnostic>,
+    /// What the installer is told besides.
+    pub notes: Vec<String>,
 }
 
 /// A checked table.
@@ -96,7 +98,7 @@ pub fn parse(text: &str, faults: &mut Faults) -> Option<Row> {
 impl<'t> Faults<'t> {
     /// None so far in this text.
     pub fn new(text: &'t str) -> Self {
-        Faults { text, list: Vec::new() }
+        Faults { text, list: Vec::new(), notes: Vec::new() }
     }
 
     /// One more.

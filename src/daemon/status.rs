@@ -49,6 +49,7 @@ pub(super) fn picture(
             .collect(),
         policy,
         alarms,
+        breaches: decision.breaches,
     }
 }
 
@@ -74,6 +75,8 @@ fn circuit_status(circuit: &Circuit, row: &Row, seen: &Observation, now: Moment)
             .load
             .map(|load| PerPhase::from_fn(|phase| circuit.limit[phase] - circuit.margin[phase] - load[phase])),
         power_w: sample.and_then(|sample| sample.watts).map(|watts| watts.0.iter().sum()),
+        exposure_as: PerPhase::from_fn(|phase| row.exposure.milliampere_seconds[phase] as f64 / 1000.0),
+        exposure_longest_s: seconds(row.exposure.longest),
     }
 }
 

@@ -16,6 +16,7 @@ pub fn metrics(status: &Status) -> String {
     out.family("uptime_seconds", "Since the process started.");
     out.line("uptime_seconds", &[], status.uptime_s as f64);
     circuits(&mut out, status);
+    exposures(&mut out, status);
     evses(&mut out, status);
     out.family("inverter_power_watts", "Generated power.");
     for inverter in &status.inverters {
@@ -28,6 +29,8 @@ pub fn metrics(status: &Status) -> String {
         let count = status.alarms.iter().filter(|alarm| alarm.severity == severity).count();
         out.line("alarms", &[("severity", name)], count as f64);
     }
+    out.family("breaches_total", "Decisions that failed their own check.");
+    out.line("breaches_total", &[], f64::from(status.breaches));
     out.text
 }
 
@@ -62,6 +65,20 @@ fn circuits(out: &mut Exposition, status: &Status) {
     }
 }
 
+fn exposures(out: &mut Exposition, status: &Status) {
+    out.family("exposure_ampere_seconds_total", "What cars have added above the limit.");
+    for circuit in &status.circuits {
+        for phase in out.phases.clone() {
+            let labels = [("circuit", circuit.id.as_str()), ("phase", &phase.to_string())];
+            out.line("exposure_ampere_seconds_total", &labels, circuit.exposure_as[phase]);
+        }
+    }
+    out.family("exposure_longest_seconds", "The longest time for which they did so without a break.");
+    for circuit in &status.circuits {
+        out.line("exposure_longest_seconds", &[("circuit", &circuit.id)], circuit.exposure_longest_s);
+    }
+}
+
 fn evses(out: &mut Exposition, status: &Status) {
     type Pick = fn(&crate::status::EvseStatus) -> Option<f64>;
     let families: [(&str, &str, Pick); 6] = [
@@ -90,9 +107,11 @@ struct Exposition {
 }
 
 impl Exposition {
+    /// What only counts up says so in its name.
     fn family(&mut self, name: &str, help: &str) {
+        let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
         // Writing to a String cannot fail, here and below.
-        let _ = writeln!(self.text, "# HELP headroom_{name} {help}\n# TYPE headroom_{name} gauge");
+        let _ = writeln!(self.text, "# HELP headroom_{name} {help}\n# TYPE headroom_{name} {kind}");
     }
 
     fn phases(&mut self, name: &str, of: (&str, &str), values: Option<PerPhase<Amps>>) {
@@ -133,6 +152,17 @@ mod tests {
         assert!(!text.contains("headroom_evse_lease_seconds{"), "{text}");
         assert!(text.contains("headroom_circuit_fresh{circuit=\"main\"} 0\n"), "{text}");
         assert!(text.contains("headroom_alarms{severity=\"error\"} 1\n"), "{text}");
+    }
+
+    #[test]
+    fn what_only_counts_up_is_a_counter() {
+        let mut status = house();
+        status.breaches = 2;
+        status.circuits[0].exposure_as = PerPhase([0.0, 12.5, 0.0]);
+        let text = metrics(&status);
+        assert!(text.contains("# TYPE headroom_breaches_total counter\nheadroom_breaches_total 2\n"), "{text}");
+        assert!(text.contains("_total{circuit=\"main\",phase=\"L2\"} 12.5\n"), "{text}");
+        assert!(text.contains("# TYPE headroom_exposure_longest_seconds gauge\n"), "{text}");
     }
 
     #[test]

@@ -311,6 +311,7 @@ mod tests {
             cars_a: whole(6, 6, 6),
             headroom_a: Some(whole(-1, 16, 16)),
             power_w: Some(5750),
+            ..CircuitStatus::default()
         };
         let evse = EvseStatus {
             id: "left".into(),

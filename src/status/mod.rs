@@ -33,6 +33,8 @@ pub struct Status {
     pub policy: PolicyStatus,
     /// What someone should look at, the worst first.
     pub alarms: Vec<Alarm>,
+    /// How many decisions have failed their own check since the process started.
+    pub breaches: u32,
 }
 
 /// A circuit.
@@ -60,6 +62,10 @@ pub struct CircuitStatus {
     pub headroom_a: Option<PerPhase<Amps>>,
     /// Watts, import positive, where the meter gives them.
     pub power_w: Option<i32>,
+    /// What cars have added above the limit since the process started, in ampere-seconds; zero without a meter.
+    pub exposure_as: PerPhase<f64>,
+    /// The longest time for which they did so without a break, in seconds.
+    pub exposure_longest_s: f64,
 }
 
 /// An EVSE and its car.

@@ -117,6 +117,7 @@ fn house() -> Status {
             cars_a: amps([8.9, 17.8, 8.9]),
             headroom_a: Some(amps([7.4, 0.2, 6.9])),
             power_w: Some(13_220),
+            ..CircuitStatus::default()
         }],
         evses: vec![
             EvseStatus {
