@@ -3,6 +3,7 @@
 //! Pure and told the time: the same script gives the same truth. [`Plant`] holds house, sun, cars, chargers and meters;
 //! [`Script`] says what happens; [`run`] lets control steer the plant in simulated time.
 
+mod breaker;
 mod car;
 mod charger;
 mod curve;
@@ -13,6 +14,7 @@ mod scenario;
 mod script;
 pub mod trace;
 
+pub use breaker::{Breaker, Replica};
 pub use car::{Car, VOLTS};
 pub use charger::Ears;
 pub use file::Scenario;
