@@ -24,12 +24,12 @@ pub async fn start(plant: &SharedPlant, port: u16) -> io::Result<Peer> {
 }
 
 fn registers(plant: &mut Plant) -> Option<Registers> {
-    let (now, load) = (plant.now(), plant.load(CircuitId(0)));
+    let (now, flow) = (plant.now(), plant.flow(CircuitId(0)));
     let meter = plant.meter(MeterId(0));
     if meter.voice == Voice::Silent {
         return None;
     }
-    let values = values(meter.take(now, &load).ok().as_ref());
+    let values = values(meter.take(now, &flow).ok().as_ref());
     let mut registers: Registers = (0..=LAST).map(|address| (address, 0)).collect();
     for (address, value) in values {
         let bits = value.to_bits();

@@ -127,6 +127,18 @@ impl Charger {
         }
     }
 
+    /// When something changes by itself.
+    pub fn wakes_at(&self) -> Moment {
+        let never = Moment::from_millis(u64::MAX);
+        let order = self.under_way.front().map_or(never, |(at, _)| *at);
+        let lapse = self.standing.map_or(never, |standing| match (self.lapse, self.link) {
+            (LapseClass::A, _) => standing.ends,
+            (LapseClass::B, Link::Down { since }) => since + self.lease,
+            (LapseClass::B | LapseClass::C, _) => never,
+        });
+        order.min(lapse)
+    }
+
     /// What it offers the car: zero, or at least its least.
     pub fn offer(&self) -> Amps {
         let limit = self.standing.map_or(self.fallback, |standing| standing.amps).min(self.most);

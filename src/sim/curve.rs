@@ -32,6 +32,11 @@ impl Curve {
         self.add(now, target - end, over);
     }
 
+    /// Will it be another one without anybody's doing?
+    pub fn is_moving(&self, now: Moment) -> bool {
+        self.ramps.iter().any(|ramp| ramp.from + ramp.over > now)
+    }
+
     /// The value now.
     pub fn at(&self, now: Moment) -> i64 {
         self.settled + self.ramps.iter().map(|ramp| ramp.at(now)).sum::<i64>()

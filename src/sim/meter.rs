@@ -1,6 +1,7 @@
 //! What does a meter tell of its circuit? A sample each interval, a little late, in steps, and sometimes nothing.
 
 use super::arrived;
+use super::flow::Flow;
 use crate::control::Word;
 use crate::control::observation::Sample;
 use crate::sim::car::VOLTS;
@@ -9,8 +10,8 @@ use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase};
 use std::collections::VecDeque;
 
-/// Samples under way at once: a latency of so many intervals is longer than any meter's.
-const UNDER_WAY_MOST: usize = 8;
+/// Samples under way at once: a latency of 6 s at the shortest interval of 100 ms.
+const UNDER_WAY_MOST: usize = 64;
 
 /// How a meter answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,7 +38,7 @@ pub struct VirtualMeter {
     /// How it answers.
     pub voice: Voice,
     due: Moment,
-    last: PerPhase<Amps>,
+    last: Flow,
     under_way: VecDeque<(Moment, Sample)>,
 }
 
@@ -51,43 +52,44 @@ impl VirtualMeter {
             latency,
             voice: Voice::Clear,
             due: Moment::START + meter.interval,
-            last: PerPhase::default(),
+            last: Flow::default(),
             under_way: VecDeque::new(),
         }
     }
 
-    /// What it has to say now, `load` being what flows.
-    pub fn live(&mut self, now: Moment, load: &PerPhase<Amps>) -> Option<Word> {
-        let mut word = None;
+    /// Adds to `words` what it has to say now, `flow` being what flows.
+    pub fn live(&mut self, now: Moment, flow: impl FnOnce() -> Flow, words: &mut Vec<Word>) {
         if now >= self.due {
             self.due = self.due + self.interval;
-            match self.take(now, load) {
+            match self.take(now, &flow()) {
                 Ok(sample) => {
                     if self.under_way.len() == UNDER_WAY_MOST {
                         self.under_way.pop_front();
                     }
                     self.under_way.push_back((now + self.latency, sample));
                 }
-                Err(why) => word = Some(Word::MeterFault(self.id, why.into())),
+                Err(why) => words.push(Word::MeterFault(self.id, why.into())),
             }
         }
-        arrived(&mut self.under_way, now).map(|sample| Word::Sample(self.id, sample)).or(word)
+        while let Some(sample) = arrived(&mut self.under_way, now) {
+            words.push(Word::Sample(self.id, sample));
+        }
     }
 
     /// What it reads now: in steps of its resolution; `Err` where it gives no sample, and why.
-    pub fn take(&mut self, now: Moment, load: &PerPhase<Amps>) -> Result<Sample, &'static str> {
+    pub fn take(&mut self, now: Moment, flow: &Flow) -> Result<Sample, &'static str> {
         match self.voice {
             Voice::Clear => {
                 let half = Amps::milli(self.resolution.as_milli() / 2);
-                self.last = PerPhase::from_fn(|phase| (load[phase] + half).floor_to(self.resolution));
+                let current = PerPhase::from_fn(|phase| (flow.current[phase] + half).floor_to(self.resolution));
+                self.last = Flow { current, ..*flow };
             }
             Voice::Frozen => {}
             Voice::Silent => return Err("no answer"),
             Voice::NotANumber => return Err("the currents are not available"),
         }
-        let watts = PerPhase::from_fn(|phase| (i64::from(self.last[phase].as_milli()) * VOLTS / 1000) as i32);
         let millivolts = PerPhase::all(VOLTS as i32 * 1000);
-        Ok(Sample { at: now, current: self.last, watts: Some(watts), millivolts: Some(millivolts) })
+        Ok(Sample { at: now, current: self.last.current, watts: Some(self.last.watts), millivolts: Some(millivolts) })
     }
 }
 
@@ -107,11 +109,13 @@ mod tests {
     }
 
     fn listen(meter: &mut VirtualMeter, to: u64) -> Vec<(u64, Word)> {
-        let load = PerPhase::all(Amps::milli(9_960));
-        (1..=to / 100)
-            .map(|tick| tick * 100)
-            .filter_map(|millis| meter.live(Moment::from_millis(millis), &load).map(|word| (millis, word)))
-            .collect()
+        let flow = Flow { current: PerPhase::all(Amps::milli(9_960)), watts: PerPhase::all(2_290) };
+        let heard = |millis: u64| {
+            let mut words = Vec::new();
+            meter.live(Moment::from_millis(millis), || flow, &mut words);
+            words.into_iter().map(move |word| (millis, word))
+        };
+        (1..=to / 100).map(|tick| tick * 100).flat_map(heard).collect()
     }
 
     #[test]
@@ -122,7 +126,7 @@ mod tests {
         };
         assert_eq!(first.at, Moment::from_millis(1_000));
         assert_eq!(first.current, PerPhase::all(Amps::whole(10)));
-        assert_eq!(first.watts, Some(PerPhase::all(2_300)));
+        assert_eq!(first.watts, Some(PerPhase::all(2_290)));
     }
 
     #[test]

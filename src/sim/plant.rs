@@ -2,24 +2,25 @@
 //!
 //! Time passes in ticks of 100 ms, whatever spans it is told in, so the same script gives the same truth to the last
 //! milliampere. In each tick: what the script says happens, orders arrive and leases end, cars follow, meters sample,
-//! chargers report.
+//! chargers report. Where nothing can change, nothing is reckoned: stands sleep until their next change, and the sums
+//! are kept until a part of them moves.
 
-use super::car::{Plugged, VOLTS};
+use super::car::VOLTS;
 use super::charger::{Charger, Ears};
 use super::curve::Curve;
+use super::dice::scramble;
+use super::flow::{Flow, Flows};
 use super::meter::VirtualMeter;
 use super::script::{Action, Script};
-use crate::control::observation::{Generation, Link, Measured, Plug, Report, Session};
+use super::stand::Stand;
+use crate::control::observation::{Generation, Link, Plug, Session};
 use crate::control::{Order, Word};
 use crate::site::{CircuitId, EvseId, MeterId, Site};
 use crate::time::{Duration, Moment};
-use crate::units::{Amps, PerPhase, Phase};
+use crate::units::{Amps, PerPhase, Phase, PhaseSet};
 
 /// The plant's time step: a tenth of the fastest usual meter interval.
 pub const TICK: Duration = Duration::from_millis(100);
-
-/// Plugged in to session begun: what the driver needs to hold up a card.
-const SESSION_AFTER: Duration = Duration::from_secs(1);
 
 /// How often the inverter is read.
 const INVERTER_INTERVAL: Duration = Duration::from_secs(5);
@@ -33,60 +34,63 @@ pub struct Plant {
     now: Moment,
     house: Vec<PerPhase<Curve>>,
     sun: Curve,
+    flows: Flows,
+    /// The sums hold until then, unless something happens.
+    flows_until: Moment,
     meters: Vec<VirtualMeter>,
     stands: Vec<Stand>,
+    /// When each stand lives next, and the first of these times.
+    wakes: Vec<Moment>,
+    first_wake: Moment,
+    inverter_due: Moment,
     is_gateway_alive: bool,
     sessions: i64,
-}
-
-/// A charger and the car in front of it.
-#[derive(Debug, Clone)]
-struct Stand {
-    charger: Charger,
-    plugged: Option<Plugged>,
-    session: Option<Session>,
-    is_stopped: bool,
-    measured: Option<Measured>,
-    measure_at: Moment,
-    told: Report,
 }
 
 impl Plant {
     /// At its start: no load, no sun, no cars, all chargers connected, all meters clear.
     pub fn new(site: &Site, script: &Script) -> Self {
         let meters = site.meters.iter().enumerate();
-        let stand = |(index, evse)| Stand {
-            charger: Charger::new(evse, script.charger_step, Moment::START),
-            plugged: None,
-            session: None,
-            is_stopped: false,
-            measured: None,
+        let stand = |(index, evse)| {
             // Chargers do not all measure in the same tick.
-            measure_at: Moment::START + TICK * (1 + index as u32 % 9),
-            told: Report::default(),
+            let measure_at = Moment::START + TICK * (1 + index as u32 % 9);
+            let charger = Charger::new(evse, script.charger_step, Moment::START);
+            Stand::new(charger, evse.metering, measure_at)
         };
-        Plant {
+        let mut plant = Plant {
             house: vec![PerPhase::default(); site.circuits.len()],
             sun: Curve::default(),
+            flows: Flows::new(site),
+            flows_until: Moment::START,
             meters: meters.map(|(id, meter)| VirtualMeter::new(MeterId(id), meter, script.meter_latency)).collect(),
             stands: site.evses.iter().enumerate().map(stand).collect(),
+            wakes: vec![Moment::START; site.evses.len()],
+            first_wake: Moment::START,
+            inverter_due: Moment::START + INVERTER_INTERVAL,
             site: site.clone(),
             script: script.clone(),
             acted: 0,
             now: Moment::START,
             is_gateway_alive: true,
             sessions: 0,
-        }
+        };
+        plant.reckon();
+        plant
     }
 
     /// Lets time pass up to `to`; returns what meters and chargers said meanwhile, in order.
     pub fn advance(&mut self, to: Moment) -> Vec<Word> {
         let mut words = Vec::new();
+        self.advance_into(to, &mut words);
+        words
+    }
+
+    /// The same, added to `words`.
+    pub fn advance_into(&mut self, to: Moment, words: &mut Vec<Word>) {
         while self.now + TICK <= to {
             self.now = self.now + TICK;
-            self.tick(&mut words);
+            self.tick(words);
         }
-        words
     }
 
     /// An order leaves for its charger.
@@ -94,12 +98,19 @@ impl Plant {
         let now = self.now;
         if let Some(stand) = self.stands.get_mut(order.evse.0) {
             stand.charger.send(*order, now);
+            self.wake(order.evse);
         }
     }
 
     /// Makes something happen now.
     pub fn act(&mut self, action: &Action) {
+        self.happen(action);
+        self.reckon();
+    }
+
+    fn happen(&mut self, action: &Action) {
         let now = self.now;
+        self.flows_until = now;
         match action {
             Action::Load { circuit, amps, over } => {
                 for phase in Phase::ALL {
@@ -107,27 +118,19 @@ impl Plant {
                 }
             }
             Action::Sun { watts, over } => self.sun.head_for(now, i64::from(*watts), *over),
-            Action::Arrive(evse, car) => {
-                let stand = &mut self.stands[evse.0];
-                (stand.session, stand.is_stopped) = (None, false);
-                stand.plugged = Some(Plugged::new(car.clone(), now));
+            Action::Arrive(id, car) => {
+                let evse = &self.site.evses[id.0];
+                self.stands[id.0].arrive(car, evse, self.site.wiring, now);
+                self.wake(*id);
             }
-            Action::Leave(evse) => {
-                let stand = &mut self.stands[evse.0];
-                (stand.session, stand.is_stopped) = (None, false);
-                stand.plugged = None;
-            }
-            Action::Stop(evse) => {
-                let stand = &mut self.stands[evse.0];
-                stand.session = None;
-                stand.is_stopped = true;
-            }
-            Action::Ears(evse, ears) => self.stands[evse.0].charger.ears = *ears,
-            Action::Link(evse, is_up) => self.stands[evse.0].charger.set_link(*is_up, now),
+            Action::Leave(evse) => self.awake(*evse).leave(),
+            Action::Stop(evse) => self.awake(*evse).stop(),
+            Action::Ears(evse, ears) => self.awake(*evse).charger.ears = *ears,
+            Action::Link(evse, is_up) => self.awake(*evse).charger.set_link(*is_up, now),
             Action::Voice(meter, voice) => self.meters[meter.0].voice = *voice,
             Action::Gateway(is_alive) => {
                 self.is_gateway_alive = *is_alive;
-                self.stands.iter_mut().for_each(|stand| stand.charger.set_link(*is_alive, now));
+                self.site.evse_ids().for_each(|evse| self.awake(evse).charger.set_link(*is_alive, now));
             }
         }
     }
@@ -139,34 +142,27 @@ impl Plant {
 
     /// The current through this circuit.
     pub fn load(&self, circuit: CircuitId) -> PerPhase<Amps> {
-        let mut load = self.house(circuit);
-        for evse in self.site.evse_ids().filter(|evse| self.site.feeds(circuit, *evse)) {
-            let draw = self.draw(evse);
-            Phase::ALL.into_iter().for_each(|phase| load[phase] += draw[phase]);
-        }
-        load
+        self.flow(circuit).current
+    }
+
+    /// Current and power through this circuit.
+    pub fn flow(&self, circuit: CircuitId) -> Flow {
+        self.flows.load(circuit)
     }
 
     /// The current through this circuit without cars; the sun counts against it at the grid connection.
     pub fn house(&self, circuit: CircuitId) -> PerPhase<Amps> {
-        PerPhase::from_fn(|phase| {
-            let below = self.site.circuit_ids().filter(|id| self.site.path(*id).any(|above| above == circuit));
-            let house: i64 = below.map(|id| self.house[id.0][phase].at(self.now)).sum();
-            let extra = if circuit == Site::ROOT { self.root_extra(phase) } else { 0 };
-            let is_there = self.site.wiring.phases().contains(phase);
-            Amps::milli(if is_there { (house + extra) as i32 } else { 0 })
-        })
+        self.flows.house(circuit).current
     }
 
     /// What a car takes, on the site's phases.
     pub fn draw(&self, evse: EvseId) -> PerPhase<Amps> {
-        let own = self.stands[evse.0].plugged.as_ref().map(Plugged::draw).unwrap_or_default();
-        self.site.evse(evse).rotation.to_site(&own)
+        self.site.evse(evse).rotation.to_site(&self.own_draw(evse))
     }
 
     /// What a car takes, on the charger's own terminals.
     pub fn own_draw(&self, evse: EvseId) -> PerPhase<Amps> {
-        self.stands[evse.0].plugged.as_ref().map(Plugged::draw).unwrap_or_default()
+        self.stands[evse.0].draw()
     }
 
     /// What a charger offers: the limit that stands in it.
@@ -191,9 +187,7 @@ impl Plant {
 
     /// The session that runs, its energy up to now.
     pub fn session(&self, evse: EvseId) -> Option<Session> {
-        let stand = &self.stands[evse.0];
-        let energy_wh = stand.plugged.as_ref().map(Plugged::energy_wh);
-        stand.session.clone().map(|session| Session { energy_wh, ..session })
+        self.stands[evse.0].session(self.now)
     }
 
     /// Generated power in W.
@@ -212,116 +206,118 @@ impl Plant {
         self.is_gateway_alive
     }
 
+    /// Its stand, which will live the next tick.
+    fn awake(&mut self, evse: EvseId) -> &mut Stand {
+        self.wake(evse);
+        &mut self.stands[evse.0]
+    }
+
+    fn wake(&mut self, evse: EvseId) {
+        self.wakes[evse.0] = Moment::START;
+        self.first_wake = Moment::START;
+    }
+
     fn tick(&mut self, words: &mut Vec<Word>) {
-        while let Some((at, action)) = self.script.actions.get(self.acted).cloned()
-            && at <= self.now
+        let now = self.now;
+        while let Some((at, action)) = self.script.actions.get(self.acted)
+            && *at <= now
         {
+            let action = action.clone();
             self.acted += 1;
-            self.act(&action);
+            self.happen(&action);
         }
-        for (stand, evse) in self.stands.iter_mut().zip(&self.site.evses) {
-            stand.live(self.now, evse.metering, &mut self.sessions);
+        let has_awake = self.first_wake <= now;
+        if has_awake {
+            self.live(now);
         }
-        for index in 0..self.meters.len() {
-            let load = self.load(self.site.meters[index].circuit);
-            words.extend(self.meters[index].live(self.now, &load));
+        if self.flows_until <= now {
+            self.reckon();
         }
-        // An inverter sleeps at night and says nothing.
-        if self.now.as_millis().is_multiple_of(INVERTER_INTERVAL.as_millis() as u64) && self.sun() > 0 {
-            words.push(Word::Generation(0, Generation { at: self.now, watts: self.sun() }));
+        for (meter, known) in self.meters.iter_mut().zip(&self.site.meters) {
+            meter.live(now, || self.flows.load(known.circuit), words);
         }
-        for (index, stand) in self.stands.iter_mut().enumerate() {
-            words.extend(stand.report().map(|report| Word::Report(EvseId(index), report)));
+        if now >= self.inverter_due {
+            self.inverter_due = now + INVERTER_INTERVAL;
+            // An inverter sleeps at night and says nothing.
+            let watts = self.sun();
+            words.extend((watts > 0).then_some(Word::Generation(0, Generation { at: now, watts })));
         }
-    }
-
-    /// What flows at the grid connection besides: noise, what was measured, less the sun.
-    fn root_extra(&self, phase: Phase) -> i64 {
-        let measured = self.script.base.as_ref().map_or(0, |trace| i64::from(trace.at(self.now)[phase].as_milli()));
-        self.noise(phase) + measured - self.sun_current(phase)
-    }
-
-    fn sun_current(&self, phase: Phase) -> i64 {
-        let sunny = self.script.sunny;
-        match sunny.contains(phase) {
-            true => i64::from(self.sun()) * 1000 / VOLTS / sunny.count() as i64,
-            false => 0,
+        if has_awake {
+            self.report(now, words);
         }
     }
 
-    fn noise(&self, phase: Phase) -> i64 {
-        let span = i64::from(self.script.noise.as_milli());
-        let second = self.now.as_millis() / 1000;
-        let key = self.script.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (second << 2) ^ phase.index() as u64;
-        if span == 0 { 0 } else { (scramble(key) % (2 * span as u64 + 1)) as i64 - span }
-    }
-}
-
-impl Stand {
-    fn live(&mut self, now: Moment, metering: Option<Duration>, sessions: &mut i64) {
-        self.charger.live(now);
-        let offer = self.charger.offer();
-        if let Some(plugged) = &mut self.plugged {
-            // Without a session the contactor stays open.
-            plugged.live(now, TICK, if self.session.is_some() { offer } else { Amps::ZERO });
-            if self.session.is_none() && !self.is_stopped && now >= plugged.since + SESSION_AFTER {
-                *sessions += 1;
-                let token = plugged.car.token.clone();
-                self.session = Some(Session { id: *sessions, token, since: now, energy_wh: Some(0) });
-            }
-        }
-        if let Some(interval) = metering
-            && now >= self.measure_at
-        {
-            self.measure_at = self.measure_at + interval;
-            let current = self.plugged.as_ref().map(Plugged::draw).unwrap_or_default();
-            let watts = current.0.iter().map(|amps| i64::from(amps.as_milli()) * VOLTS / 1000).sum::<i64>() as i32;
-            self.measured = Some(Measured { at: now, current, watts: Some(watts) });
-            if let (Some(session), Some(plugged)) = (&mut self.session, &self.plugged) {
-                session.energy_wh = Some(plugged.energy_wh());
+    fn live(&mut self, now: Moment) {
+        for (stand, wakes) in self.stands.iter_mut().zip(&self.wakes) {
+            if *wakes <= now {
+                let before = stand.draw();
+                stand.live(now, &mut self.sessions);
+                if stand.draw() != before {
+                    self.flows_until = now;
+                }
             }
         }
     }
 
-    fn plug(&self) -> Plug {
-        let Some(plugged) = &self.plugged else { return Plug::Available };
-        let is_drawing = plugged.draw().most().is_positive();
-        match (&self.session, self.charger.offer() == Amps::ZERO, is_drawing) {
-            (None, _, _) if self.is_stopped => Plug::Finishing,
-            (None, _, _) => Plug::Preparing,
-            (Some(_), true, _) => Plug::SuspendedEvse,
-            (Some(_), false, true) => Plug::Charging,
-            (Some(_), false, false) => Plug::SuspendedEv,
+    /// Those that have lived tell what has changed, and sleep until their next change.
+    fn report(&mut self, now: Moment, words: &mut Vec<Word>) {
+        let mut first = Moment::from_millis(u64::MAX);
+        for (index, (stand, wakes)) in self.stands.iter_mut().zip(&mut self.wakes).enumerate() {
+            if *wakes <= now {
+                words.extend(stand.report().map(|report| Word::Report(EvseId(index), report)));
+                *wakes = stand.wakes_at(now);
+            }
+            first = first.min(*wakes);
         }
+        self.first_wake = first;
     }
 
-    /// The whole report, if something has changed and can be told.
-    fn report(&mut self) -> Option<Report> {
-        let charger = &self.charger;
-        let report = match charger.link {
-            Link::Up { .. } => Report {
-                link: charger.link,
-                epoch: charger.epoch,
-                plug: self.plug(),
-                session: self.session.clone(),
-                measured: self.measured,
-                answer: charger.answer,
-            },
-            // All that the gateway notices is that the connection is gone.
-            Link::Never | Link::Down { .. } => Report { link: charger.link, ..self.told.clone() },
+    /// Sums anew what flows everywhere, and says until when it holds.
+    fn reckon(&mut self) {
+        let (now, script) = (self.now, &self.script);
+        let never = Moment::from_millis(u64::MAX);
+        let (measured, measured_until) =
+            script.base.as_ref().map_or((PerPhase::default(), never), |trace| trace.held(now));
+        let solar_until = script.solar.as_ref().map_or(never, |trace| trace.held(now).1);
+        let noise_until = match script.noise.is_positive() {
+            true => Moment::from_millis((now.as_millis() / 1000 + 1) * 1000),
+            false => never,
         };
-        (report != self.told).then(|| {
-            self.told = report.clone();
-            report
-        })
+        let moves = |curve: &Curve| curve.is_moving(now);
+        let is_moving = moves(&self.sun) || self.house.iter().any(|house| house.0.iter().any(moves));
+        self.flows_until = if is_moving { now } else { measured_until.min(solar_until).min(noise_until) };
+
+        let sun = sun_current(script.sunny, self.sun());
+        let root = PerPhase::from_fn(|phase| {
+            noise(&self.script, now, phase) + i64::from(measured[phase].as_milli()) - sun[phase]
+        });
+        let house = &self.house;
+        self.flows.begin(|circuit| {
+            let own = |phase: Phase| house[circuit.0][phase].at(now);
+            let extra = |phase: Phase| if circuit == Site::ROOT { root[phase] } else { 0 };
+            PerPhase::from_fn(|phase| (own(phase) + extra(phase)) as f64).0
+        });
+        for (stand, evse) in self.stands.iter().zip(&self.site.evses) {
+            let own = stand.draw();
+            if own.most().is_positive() {
+                self.flows.add_car(evse.circuit, &evse.rotation, &own);
+            }
+        }
+        self.flows.sum_up();
     }
 }
 
-/// A number as good as random from one that is not (the finaliser of splitmix64).
-fn scramble(mut key: u64) -> u64 {
-    key = (key ^ (key >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    key = (key ^ (key >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    key ^ (key >> 31)
+/// Milliamperes that the inverter gives.
+fn sun_current(sunny: PhaseSet, watts: i32) -> PerPhase<i64> {
+    let each = i64::from(watts) * 1000 / VOLTS / (sunny.count() as i64).max(1);
+    PerPhase::from_fn(|phase| if sunny.contains(phase) { each } else { 0 })
+}
+
+fn noise(script: &Script, now: Moment, phase: Phase) -> i64 {
+    let span = i64::from(script.noise.as_milli());
+    let second = now.as_millis() / 1000;
+    let key = script.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (second << 2) ^ phase.index() as u64;
+    if span == 0 { 0 } else { (scramble(key) % (2 * span as u64 + 1)) as i64 - span }
 }
 
 #[cfg(test)]
@@ -331,7 +327,7 @@ mod tests {
     use crate::sim::car::Car;
     use crate::sim::meter::Voice;
     use crate::sim::tests::{evse, site};
-    use crate::site::{Evse, Rotation};
+    use crate::site::{Evse, LapseClass, Rotation};
 
     fn at(seconds: u64) -> Moment {
         Moment::from_millis(seconds * 1000)
@@ -431,5 +427,28 @@ mod tests {
         assert_eq!(plant.advance(Moment::from_millis(4_900)).iter().filter(|word| is_sample(word)).count(), 4);
         let words = plant.advance(at(10));
         assert!(!words.is_empty() && !words.iter().any(is_sample), "{words:?}");
+    }
+
+    #[test]
+    fn a_stand_that_sleeps_misses_nothing() {
+        // One is looked at and woken in each tick, the other sleeps as long as it may.
+        let car = Car { phases: 1, wants_wh: Some(400), taper_wh: 200, ..Car::default() };
+        let actions = vec![(at(1), Action::Arrive(EvseId(0), car)), (at(1_500), Action::Link(EvseId(0), false))];
+        let site = site(vec![Evse { lapse: LapseClass::B, lease: Duration::from_secs(60), ..evse("left") }]);
+        let script = Script { actions, ..Script::default() };
+        let (mut awake, mut asleep) = (Plant::new(&site, &script), Plant::new(&site, &script));
+        awake.obey(&order(16, 60));
+        asleep.obey(&order(16, 60));
+        for tick in 1..=20_000 {
+            let now = Moment::from_millis(tick * 100);
+            awake.wake(EvseId(0));
+            let told = (format!("{:?}", awake.advance(now)), format!("{:?}", asleep.advance(now)));
+            assert_eq!(told.0, told.1, "at {} ms", tick * 100);
+            let id = EvseId(0);
+            let truth = |plant: &Plant| (plant.load(Site::ROOT), plant.offer(id), plant.plug(id), plant.session(id));
+            assert_eq!(truth(&awake), truth(&asleep), "at {} ms", tick * 100);
+        }
+        assert_eq!(asleep.offer(EvseId(0)), Amps::whole(6));
+        assert_eq!(asleep.session(EvseId(0)).and_then(|session| session.energy_wh), Some(400));
     }
 }

@@ -31,18 +31,24 @@ impl<T: Copy> Trace<T> {
 
     /// The value at this time.
     pub fn at(&self, now: Moment) -> T {
-        let within = Moment::from_millis(now.as_millis() % (self.period.as_millis() as u64).max(1));
+        self.held(now).0
+    }
+
+    /// The value at this time, and until when it holds.
+    pub fn held(&self, now: Moment) -> (T, Moment) {
+        let period = (self.period.as_millis() as u64).max(1);
+        let within = now.as_millis() % period;
         // Most traces have a line each second: the guess is right nearly always.
-        let guess = (within.as_millis() as u128 * self.points.len() as u128 / self.period.as_millis().max(1)) as usize;
+        let guess = (u128::from(within) * self.points.len() as u128 / u128::from(period)) as usize;
+        let next = |index: usize| self.points.get(index + 1).map_or(period, |(at, _)| at.as_millis());
         let holds = |index: usize| {
-            self.points.get(index).is_some_and(|(at, _)| *at <= within)
-                && self.points.get(index + 1).is_none_or(|(at, _)| *at > within)
+            self.points.get(index).is_some_and(|(at, _)| at.as_millis() <= within) && next(index) > within
         };
         let index = match holds(guess) {
             true => guess,
-            false => self.points.partition_point(|(at, _)| *at <= within).saturating_sub(1),
+            false => self.points.partition_point(|(at, _)| at.as_millis() <= within).saturating_sub(1),
         };
-        self.points[index].1
+        (self.points[index].1, now + Duration::from_millis(next(index) - within))
     }
 
     /// How long it is before it repeats.
@@ -122,6 +128,8 @@ mod tests {
         assert_eq!([first(0), first(999), first(1_000)], [Amps::whole(1), Amps::whole(1), Amps::whole(4)]);
         assert_eq!([first(3_999), first(4_000)], [Amps::whole(4), Amps::whole(7)]);
         assert_eq!([first(5_999), first(6_000), first(7_000)], [Amps::whole(7), Amps::whole(1), Amps::whole(4)]);
+        let until = |millis| trace.held(at(millis)).1.as_millis();
+        assert_eq!([until(0), until(1_500), until(5_999), until(7_000)], [1_000, 4_000, 6_000, 10_000]);
     }
 
     #[test]
