@@ -3,16 +3,14 @@
 //! Times are seconds from the start, currents amperes; one number is the same on each phase. tests/scenarios has
 //! examples of everything.
 
-use super::car::Car;
-use super::charger::Ears;
-use super::meter::Voice;
-use super::script::{Action, Script};
+use super::charger::Network;
+use super::file_action::RawAction;
+use super::script::Script;
 use crate::policy::{Class, EvseRule, Policy, Principal, Token, normalise};
 use crate::site::{Circuit, CircuitId, Evse, EvseId, LapseClass, Meter, MeterId, Rotation, Site, Tuning, Wiring};
-use crate::time::{Duration, Moment};
+use crate::time::Duration;
 use crate::units::{Amps, PerPhase, Phase};
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 /// A scenario that is ready to run.
 #[derive(Debug, Clone)]
@@ -40,18 +38,11 @@ impl Scenario {
         let file: File = toml::from_str(text).map_err(|fault| fault.to_string())?;
         let site = file.site()?;
         let policy = file.policy(&site)?;
-        let mut actions = file.at.iter().map(|entry| entry.action(&site)).collect::<Result<Vec<_>, String>>()?;
+        let network = file.plant.network();
+        let actions = file.at.iter().map(|entry| entry.action(&site, network));
+        let mut actions = actions.collect::<Result<Vec<_>, String>>()?;
         actions.sort_by_key(|(at, _)| *at);
-        let script = Script {
-            actions,
-            base: None,
-            solar: None,
-            noise: amps(file.plant.noise_a),
-            seed: file.plant.seed,
-            sunny: site.wiring.phases(),
-            charger_step: amps(file.plant.charger_step_a),
-            meter_latency: Duration::from_millis(file.plant.meter_latency_ms),
-        };
+        let script = Script { actions, sunny: site.wiring.phases(), network, ..file.plant.script() };
         Ok(Scenario { about: file.about, site, policy, script, span: seconds(file.until_s), expect: file.expect })
     }
 }
@@ -78,18 +69,46 @@ struct File {
     expect: Vec<toml::Table>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// What is left out is as in [`Script::default`].
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
 struct RawPlant {
-    seed: u64,
-    noise_a: f64,
-    charger_step_a: f64,
-    meter_latency_ms: u64,
+    seed: Option<u64>,
+    noise_a: Option<f64>,
+    charger_step_a: Option<f64>,
+    pilot_pace_s: Option<f64>,
+    round_trip_ms: Option<u64>,
+    jitter_ms: Option<u64>,
+    lost_permille: Option<u32>,
+    answers_after_s: Option<f64>,
+    meter_latency_ms: Option<u64>,
+    meter_jitter_ms: Option<u64>,
+    meter_lost_permille: Option<u32>,
 }
 
-impl Default for RawPlant {
-    fn default() -> Self {
-        RawPlant { seed: 1, noise_a: 0.0, charger_step_a: 0.1, meter_latency_ms: 100 }
+impl RawPlant {
+    fn script(&self) -> Script {
+        let usual = Script::default();
+        Script {
+            noise: self.noise_a.map_or(usual.noise, amps),
+            seed: self.seed.unwrap_or(usual.seed),
+            charger_step: self.charger_step_a.map_or(usual.charger_step, amps),
+            pilot_pace: self.pilot_pace_s.map_or(usual.pilot_pace, seconds),
+            meter_latency: self.meter_latency_ms.map_or(usual.meter_latency, Duration::from_millis),
+            meter_jitter: self.meter_jitter_ms.map_or(usual.meter_jitter, Duration::from_millis),
+            meter_lost_permille: self.meter_lost_permille.unwrap_or(usual.meter_lost_permille),
+            ..usual
+        }
+    }
+
+    fn network(&self) -> Network {
+        let usual = Network::default();
+        Network {
+            round_trip: self.round_trip_ms.map_or(usual.round_trip, Duration::from_millis),
+            jitter: self.jitter_ms.map_or(usual.jitter, Duration::from_millis),
+            lost_permille: self.lost_permille.unwrap_or(usual.lost_permille),
+            answers_after: self.answers_after_s.map_or(usual.answers_after, seconds),
+        }
     }
 }
 
@@ -143,34 +162,9 @@ struct RawClass {
     tokens: Vec<String>,
 }
 
-/// Exactly one of the keys that say what happens; the others go with it.
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct RawAction {
-    t: f64,
-    load_a: Option<Currents>,
-    circuit: Option<String>,
-    sun_w: Option<i32>,
-    over_s: f64,
-    arrive: Option<String>,
-    phases: Option<usize>,
-    least_a: Option<f64>,
-    most_a: Option<f64>,
-    lag_s: Option<f64>,
-    start_s: Option<f64>,
-    offset_a: Option<f64>,
-    wants_kwh: Option<f64>,
-    token: Option<String>,
-    leave: Option<String>,
-    ears: BTreeMap<String, String>,
-    link: BTreeMap<String, String>,
-    meter: BTreeMap<String, String>,
-    gateway: Option<String>,
-}
-
 #[derive(Deserialize, Clone, Copy, Default)]
 #[serde(untagged)]
-enum Currents {
+pub(super) enum Currents {
     #[default]
     None,
     Same(f64),
@@ -178,7 +172,7 @@ enum Currents {
 }
 
 impl Currents {
-    fn per_phase(self, wiring: Wiring) -> PerPhase<Amps> {
+    pub(super) fn per_phase(self, wiring: Wiring) -> PerPhase<Amps> {
         let each = match self {
             Currents::None => [0.0; 3],
             Currents::Same(same) => [same; 3],
@@ -314,83 +308,24 @@ impl RawEvse {
     }
 }
 
-impl RawAction {
-    fn action(&self, site: &Site) -> Result<(Moment, Action), String> {
-        let over = seconds(self.over_s);
-        let mut found = Vec::new();
-        if let Some(load) = self.load_a {
-            let circuit = self.circuit.as_deref().map_or(Ok(Site::ROOT), |id| circuit_named(site, id))?;
-            found.push(Action::Load { circuit, amps: load.per_phase(site.wiring), over });
-        }
-        found.extend(self.sun_w.map(|watts| Action::Sun { watts, over }));
-        if let Some(evse) = &self.arrive {
-            found.push(Action::Arrive(evse_named(site, evse)?, self.car()));
-        }
-        if let Some(evse) = &self.leave {
-            found.push(Action::Leave(evse_named(site, evse)?));
-        }
-        for (evse, ears) in &self.ears {
-            let kinds =
-                [("heeds", Ears::Heeds), ("ignores", Ears::Ignores), ("refuses", Ears::Refuses), ("deaf", Ears::Deaf)];
-            found.push(Action::Ears(evse_named(site, evse)?, one_of(ears, &kinds)?));
-        }
-        for (evse, link) in &self.link {
-            found.push(Action::Link(evse_named(site, evse)?, one_of(link, &[("up", true), ("down", false)])?));
-        }
-        for (meter, voice) in &self.meter {
-            let index = site.meters.iter().position(|known| known.id == *meter);
-            let kinds = [
-                ("clear", Voice::Clear),
-                ("silent", Voice::Silent),
-                ("not_a_number", Voice::NotANumber),
-                ("frozen", Voice::Frozen),
-            ];
-            let id = MeterId(index.ok_or(format!("no circuit `{meter}` with a meter"))?);
-            found.push(Action::Voice(id, one_of(voice, &kinds)?));
-        }
-        if let Some(gateway) = &self.gateway {
-            found.push(Action::Gateway(one_of(gateway, &[("alive", true), ("dead", false)])?));
-        }
-        match found.pop() {
-            Some(action) if found.is_empty() => Ok((Moment::START + seconds(self.t), action)),
-            _ => Err(format!("at {} s: exactly one thing may happen in an entry", self.t)),
-        }
-    }
-
-    fn car(&self) -> Car {
-        let usual = Car::default();
-        Car {
-            phases: self.phases.unwrap_or(usual.phases),
-            least: self.least_a.map_or(usual.least, amps),
-            most: self.most_a.map_or(usual.most, amps),
-            lag: self.lag_s.map_or(usual.lag, seconds),
-            start: self.start_s.map_or(usual.start, seconds),
-            offset: self.offset_a.map_or(usual.offset, amps),
-            wants_wh: self.wants_kwh.map(|kwh| (kwh * 1000.0) as i64),
-            token: self.token.clone(),
-            ..usual
-        }
-    }
-}
-
-fn amps(amps: f64) -> Amps {
+pub(super) fn amps(amps: f64) -> Amps {
     Amps::from_f64(amps).unwrap_or_default()
 }
 
-fn seconds(seconds: f64) -> Duration {
+pub(super) fn seconds(seconds: f64) -> Duration {
     Duration::from_millis((seconds * 1000.0) as u64)
 }
 
-fn circuit_named(site: &Site, id: &str) -> Result<CircuitId, String> {
+pub(super) fn circuit_named(site: &Site, id: &str) -> Result<CircuitId, String> {
     let index = site.circuits.iter().position(|circuit| circuit.id == id);
     index.map(CircuitId).ok_or(format!("no circuit `{id}` (parents come first)"))
 }
 
-fn evse_named(site: &Site, id: &str) -> Result<EvseId, String> {
+pub(super) fn evse_named(site: &Site, id: &str) -> Result<EvseId, String> {
     site.evses.iter().position(|evse| evse.id == id).map(EvseId).ok_or(format!("no evse `{id}`"))
 }
 
-fn one_of<T: Copy>(word: &str, kinds: &[(&str, T)]) -> Result<T, String> {
+pub(super) fn one_of<T: Copy>(word: &str, kinds: &[(&str, T)]) -> Result<T, String> {
     let names: Vec<&str> = kinds.iter().map(|(name, _)| *name).collect();
     let found = kinds.iter().find(|(name, _)| *name == word);
     found.map(|(_, kind)| *kind).ok_or(format!("`{word}`: one of {}", names.join(", ")))
@@ -399,6 +334,10 @@ fn one_of<T: Copy>(word: &str, kinds: &[(&str, T)]) -> Result<T, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::car::Car;
+    use crate::sim::meter::Voice;
+    use crate::sim::script::Action;
+    use crate::units::PhaseSet;
 
     const SMALL: &str = r#"
         about = "small"
@@ -432,5 +371,63 @@ mod tests {
             let found = Scenario::parse(&format!("{SMALL}\n{extra}")).unwrap_err();
             assert!(found.contains(fault), "{found}");
         }
+    }
+
+    #[test]
+    fn what_cars_chargers_lines_and_meters_can_do_has_keys() {
+        let text = format!(
+            "{SMALL}
+            [plant]
+            pilot_pace_s = 5
+            round_trip_ms = 400
+            lost_permille = 20
+            meter_jitter_ms = 300
+            meter_lost_permille = 10
+            [[at]]
+            t = 1
+            arrive = 'left'
+            wants_kwh = 20
+            taper_kwh = 6
+            pauses_most = 5
+            gives_up_drop_a = 4
+            [[at]]
+            t = 2
+            network = 'left'
+            jitter_ms = 2000
+            answers_after_s = 60
+            [[at]]
+            t = 3
+            reboot = 'left'
+            over_s = 40
+            [[at]]
+            t = 4
+            meter = {{ main = 'l2_turned' }}
+            [[at]]
+            t = 5
+            meter = {{ main = 'l1_l3_swapped' }}"
+        );
+        let script = Scenario::parse(&text).unwrap().script;
+        let ms = Duration::from_millis;
+        assert_eq!((script.pilot_pace, script.meter_jitter, script.meter_lost_permille), (ms(5_000), ms(300), 10));
+        let usual = Network { round_trip: ms(400), lost_permille: 20, ..Network::default() };
+        assert_eq!(script.network, usual);
+        let car = Car {
+            wants_wh: Some(20_000),
+            taper_wh: 6_000,
+            pauses_most: Some(5),
+            gives_up_drop: Some(Amps::whole(4)),
+            ..Car::default()
+        };
+        let left = EvseId(0);
+        let slow = Network { jitter: ms(2_000), answers_after: ms(60_000), ..usual };
+        let wanted = [
+            Action::Arrive(left, car),
+            Action::Network(left, slow),
+            Action::Reboot(left, ms(40_000)),
+            Action::Voice(MeterId(0), Voice::Turned(PhaseSet::one(Phase::L2))),
+            Action::Voice(MeterId(0), Voice::Swapped(Phase::L1, Phase::L3)),
+        ];
+        let found: Vec<Action> = script.actions.into_iter().map(|(_, action)| action).collect();
+        assert_eq!(found, wanted);
     }
 }

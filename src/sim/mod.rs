@@ -9,6 +9,7 @@ mod charger;
 mod curve;
 mod dice;
 mod file;
+mod file_action;
 mod flow;
 mod meter;
 mod plant;
@@ -19,7 +20,7 @@ pub mod trace;
 
 pub use breaker::{Breaker, Replica};
 pub use car::{Car, VOLTS};
-pub use charger::Ears;
+pub use charger::{Ears, Network};
 pub use file::Scenario;
 pub use flow::Flow;
 pub use meter::{VirtualMeter, Voice};

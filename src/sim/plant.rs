@@ -50,19 +50,17 @@ pub struct Plant {
 impl Plant {
     /// At its start: no load, no sun, no cars, all chargers connected, all meters clear.
     pub fn new(site: &Site, script: &Script) -> Self {
-        let meters = site.meters.iter().enumerate();
         let stand = |(index, evse)| {
             // Chargers do not all measure in the same tick.
             let measure_at = Moment::START + TICK * (1 + index as u32 % 9);
-            let charger = Charger::new(evse, script.charger_step, Moment::START);
-            Stand::new(charger, evse.metering, measure_at)
+            Stand::new(Charger::new(evse, script, index), evse.metering, measure_at)
         };
         let mut plant = Plant {
             house: vec![PerPhase::default(); site.circuits.len()],
             sun: Curve::default(),
             flows: Flows::new(site),
             flows_until: Moment::START,
-            meters: meters.map(|(id, meter)| VirtualMeter::new(MeterId(id), meter, script.meter_latency)).collect(),
+            meters: (0..site.meters.len()).map(|meter| VirtualMeter::new(site, MeterId(meter), script)).collect(),
             stands: site.evses.iter().enumerate().map(stand).collect(),
             wakes: vec![Moment::START; site.evses.len()],
             first_wake: Moment::START,
@@ -127,6 +125,8 @@ impl Plant {
             Action::Stop(evse) => self.awake(*evse).stop(),
             Action::Ears(evse, ears) => self.awake(*evse).charger.ears = *ears,
             Action::Link(evse, is_up) => self.awake(*evse).charger.set_link(*is_up, now),
+            Action::Network(evse, network) => self.awake(*evse).charger.network = *network,
+            Action::Reboot(evse, lasts) => self.awake(*evse).charger.reboot(now, *lasts),
             Action::Voice(meter, voice) => self.meters[meter.0].voice = *voice,
             Action::Gateway(is_alive) => {
                 self.is_gateway_alive = *is_alive;

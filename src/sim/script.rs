@@ -1,7 +1,7 @@
 //! What happens at the virtual site, and when?
 
 use super::car::Car;
-use super::charger::Ears;
+use super::charger::{Ears, Network};
 use super::meter::Voice;
 use super::trace::Trace;
 use crate::site::{CircuitId, EvseId, MeterId};
@@ -20,14 +20,23 @@ pub struct Script {
     pub solar: Option<Arc<Trace<i32>>>,
     /// Each second, each phase of the house takes up to so much more or less.
     pub noise: Amps,
-    /// Chooses the noise.
+    /// Chooses the noise, and what is late or lost.
     pub seed: u64,
     /// Phases that the inverter feeds.
     pub sunny: PhaseSet,
     /// The chargers' own step: they round down to it.
     pub charger_step: Amps,
+    /// A charger changes the current that its pilot announces at most so often; starting and stopping are free.
+    /// IEC 61851-1 asks for 5 s; zero: at once.
+    pub pilot_pace: Duration,
+    /// The way to every charger, until an action changes it.
+    pub network: Network,
     /// Sample taken to sample told.
     pub meter_latency: Duration,
+    /// A sample may be told up to so much later.
+    pub meter_jitter: Duration,
+    /// Of a thousand samples so many are lost.
+    pub meter_lost_permille: u32,
 }
 
 impl Default for Script {
@@ -40,7 +49,11 @@ impl Default for Script {
             seed: 1,
             sunny: PhaseSet::ALL,
             charger_step: Amps::milli(100),
+            pilot_pace: Duration::ZERO,
+            network: Network::default(),
             meter_latency: Duration::from_millis(100),
+            meter_jitter: Duration::ZERO,
+            meter_lost_permille: 0,
         }
     }
 }
@@ -74,6 +87,10 @@ pub enum Action {
     Ears(EvseId, Ears),
     /// A charger's connection to the gateway comes or goes.
     Link(EvseId, bool),
+    /// The way to a charger and back is so from now on.
+    Network(EvseId, Network),
+    /// A charger boots, for so long.
+    Reboot(EvseId, Duration),
     /// A meter answers so from now on.
     Voice(MeterId, Voice),
     /// The gateway lives or is dead: then nobody steps and no charger is connected.

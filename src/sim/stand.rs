@@ -1,6 +1,6 @@
 //! What happens at one charger? It lives when something can change, and tells what has.
 
-use super::car::{Car, Connection, Plugged, VOLTS};
+use super::car::{Car, Connection, Plugged};
 use super::charger::Charger;
 use super::plant::TICK;
 use crate::control::observation::{Link, Measured, Plug, Report, Session};
@@ -59,10 +59,10 @@ impl Stand {
     /// Lives the tick that ends now, all ticks before having changed nothing. `sessions` counts those of the site.
     pub fn live(&mut self, now: Moment, sessions: &mut i64) {
         self.charger.live(now);
-        let offer = self.charger.offer();
+        let pilot = self.charger.pilot();
         if let Some(plugged) = &mut self.plugged {
             // Without a session the contactor stays open.
-            plugged.live(now, TICK, if self.session.is_some() { offer } else { Amps::ZERO });
+            plugged.live(now, TICK, if self.session.is_some() { pilot } else { Amps::ZERO });
             if self.session.is_none() && !self.is_stopped && now >= plugged.since + SESSION_AFTER {
                 *sessions += 1;
                 let token = plugged.car.token.clone();

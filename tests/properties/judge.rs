@@ -90,13 +90,17 @@ impl<'a> Judge<'a> {
                     self.trouble_until[evse.0] = Moment::from_millis(u64::MAX);
                     Duration::ZERO
                 }
-                Action::Link(evse, false) => {
+                Action::Network(evse, _) | Action::Link(evse, false) => {
                     self.trouble_until[evse.0] = Moment::from_millis(u64::MAX);
                     Duration::ZERO
                 }
                 // What it missed is told again within half a lease.
                 Action::Ears(evse, _) | Action::Link(evse, true) => {
                     self.trouble_until[evse.0] = now + evses[evse.0].lease;
+                    Duration::ZERO
+                }
+                Action::Reboot(evse, lasts) => {
+                    self.trouble_until[evse.0] = now + *lasts + evses[evse.0].lease;
                     Duration::ZERO
                 }
                 Action::Voice(meter, voice) => {
