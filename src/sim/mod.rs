@@ -3,6 +3,7 @@
 //! Pure and told the time: the same script gives the same truth. [`Plant`] holds house, sun, cars, chargers and meters;
 //! [`Script`] says what happens; [`run`] lets control steer the plant in simulated time.
 
+pub mod appliances;
 mod breaker;
 mod car;
 mod charger;

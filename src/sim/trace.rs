@@ -4,7 +4,7 @@ use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase};
 
 /// Lines that a trace may have: two months of seconds. A longer file is refused, not cut.
-const LINES_MOST: usize = 5_400_000;
+pub const LINES_MOST: usize = 5_400_000;
 
 /// Values over time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,17 @@ impl<T: Copy> Trace<T> {
         let points: Vec<(Moment, T)> =
             points.into_iter().map(|(at, value)| (Moment::START + at.since(first), value)).collect();
         Some(Trace { points, period: (last.since(first) + spacing).max(Duration::from_millis(1)) })
+    }
+
+    /// From values in even spacing, the first at the start; `usual` for ever where there are none.
+    pub fn even(spacing: Duration, values: impl IntoIterator<Item = T>, usual: T) -> Self {
+        let point = |(index, value)| (Moment::START + spacing * index, value);
+        let mut points: Vec<(Moment, T)> = (0u32..).zip(values).map(point).collect();
+        if points.is_empty() {
+            points.push((Moment::START, usual));
+        }
+        let period = (spacing * points.len() as u32).max(Duration::from_millis(1));
+        Trace { points, period }
     }
 
     /// The value at this time.
