@@ -3,14 +3,15 @@
 //! Times are seconds from the start, currents amperes; one number is the same on each phase. tests/scenarios has
 //! examples of everything.
 
-use super::charger::Network;
 use super::file_action::RawAction;
+use super::file_plant::{RawHouse, RawPlant, RawSky};
 use super::script::Script;
 use crate::policy::{Class, EvseRule, Policy, Principal, Token, normalise};
 use crate::site::{Circuit, CircuitId, Evse, EvseId, LapseClass, Meter, MeterId, Rotation, Site, Tuning, Wiring};
 use crate::time::Duration;
 use crate::units::{Amps, PerPhase, Phase};
 use serde::Deserialize;
+use std::sync::Arc;
 
 /// A scenario that is ready to run.
 #[derive(Debug, Clone)]
@@ -42,7 +43,17 @@ impl Scenario {
         let actions = file.at.iter().map(|entry| entry.action(&site, network));
         let mut actions = actions.collect::<Result<Vec<_>, String>>()?;
         actions.sort_by_key(|(at, _)| *at);
-        let script = Script { actions, sunny: site.wiring.phases(), network, ..file.plant.script() };
+        let script = Script {
+            actions,
+            base: file.house.as_ref().map(|house| Arc::new(house.trace(file.plant.seed()))),
+            solar: match &file.sky {
+                Some(sky) => Some(Arc::new(sky.trace(file.plant.seed())?)),
+                None => None,
+            },
+            sunny: site.wiring.phases(),
+            network,
+            ..file.plant.script()
+        };
         Ok(Scenario { about: file.about, site, policy, script, span: seconds(file.until_s), expect: file.expect })
     }
 }
@@ -54,6 +65,8 @@ struct File {
     until_s: f64,
     #[serde(default)]
     plant: RawPlant,
+    house: Option<RawHouse>,
+    sky: Option<RawSky>,
     #[serde(default)]
     control: RawControl,
     wiring: Option<String>,
@@ -67,49 +80,6 @@ struct File {
     at: Vec<RawAction>,
     #[serde(default)]
     expect: Vec<toml::Table>,
-}
-
-/// What is left out is as in [`Script::default`].
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct RawPlant {
-    seed: Option<u64>,
-    noise_a: Option<f64>,
-    charger_step_a: Option<f64>,
-    pilot_pace_s: Option<f64>,
-    round_trip_ms: Option<u64>,
-    jitter_ms: Option<u64>,
-    lost_permille: Option<u32>,
-    answers_after_s: Option<f64>,
-    meter_latency_ms: Option<u64>,
-    meter_jitter_ms: Option<u64>,
-    meter_lost_permille: Option<u32>,
-}
-
-impl RawPlant {
-    fn script(&self) -> Script {
-        let usual = Script::default();
-        Script {
-            noise: self.noise_a.map_or(usual.noise, amps),
-            seed: self.seed.unwrap_or(usual.seed),
-            charger_step: self.charger_step_a.map_or(usual.charger_step, amps),
-            pilot_pace: self.pilot_pace_s.map_or(usual.pilot_pace, seconds),
-            meter_latency: self.meter_latency_ms.map_or(usual.meter_latency, Duration::from_millis),
-            meter_jitter: self.meter_jitter_ms.map_or(usual.meter_jitter, Duration::from_millis),
-            meter_lost_permille: self.meter_lost_permille.unwrap_or(usual.meter_lost_permille),
-            ..usual
-        }
-    }
-
-    fn network(&self) -> Network {
-        let usual = Network::default();
-        Network {
-            round_trip: self.round_trip_ms.map_or(usual.round_trip, Duration::from_millis),
-            jitter: self.jitter_ms.map_or(usual.jitter, Duration::from_millis),
-            lost_permille: self.lost_permille.unwrap_or(usual.lost_permille),
-            answers_after: self.answers_after_s.map_or(usual.answers_after, seconds),
-        }
-    }
 }
 
 #[derive(Deserialize, Default)]
@@ -334,9 +304,12 @@ pub(super) fn one_of<T: Copy>(word: &str, kinds: &[(&str, T)]) -> Result<T, Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::appliances::House;
     use crate::sim::car::Car;
+    use crate::sim::charger::Network;
     use crate::sim::meter::Voice;
     use crate::sim::script::Action;
+    use crate::sim::sky::{Sky, Weather};
     use crate::units::PhaseSet;
 
     const SMALL: &str = r#"
@@ -429,5 +402,32 @@ mod tests {
         ];
         let found: Vec<Action> = script.actions.into_iter().map(|(_, action)| action).collect();
         assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn a_scenario_may_have_a_generated_house_and_sky() {
+        let text = format!(
+            "{SMALL}
+[plant]
+seed = 4
+[house]
+days = 2
+kwh = 20
+[sky]
+kwp = 5
+weather = 'clear'"
+        );
+        let script = Scenario::parse(&text).unwrap().script;
+        let house = House { seed: 4, days: 2, wh_per_day: 20_000, ..House::default() };
+        assert_eq!(script.base.as_deref(), Some(&house.trace()));
+        let sky = Sky { seed: 4, watts_peak: 5_000, weather: Weather::Clear, ..Sky::default() };
+        assert_eq!(script.solar.as_deref(), Some(&sky.trace()));
+        let fault = Scenario::parse(&format!(
+            "{SMALL}
+[sky]
+weather = 'fair'"
+        ))
+        .unwrap_err();
+        assert!(fault.contains("one of clear, broken, overcast, mixed"), "{fault}");
     }
 }

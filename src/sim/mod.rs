@@ -11,11 +11,13 @@ mod curve;
 mod dice;
 mod file;
 mod file_action;
+mod file_plant;
 mod flow;
 mod meter;
 mod plant;
 mod scenario;
 mod script;
+pub mod sky;
 mod stand;
 pub mod trace;
 

@@ -144,6 +144,13 @@ mod tests {
     }
 
     #[test]
+    fn even_values_repeat_one_spacing_after_the_last() {
+        let trace = Trace::even(Duration::from_millis(500), [7, 8], 0);
+        assert_eq!([0, 499, 500, 999, 1_000].map(|millis| trace.at(at(millis))), [7, 7, 8, 8, 7]);
+        assert_eq!(Trace::even(Duration::from_secs(1), [], 5).at(at(3_000)), 5);
+    }
+
+    #[test]
     fn a_wrong_line_is_named() {
         assert_eq!(base_load("0,1,2,3\n1,1,2\n").unwrap_err(), "line 2: not `t,l1,l2,l3` in numbers: `1,1,2`");
         assert_eq!(solar("t,w\n0,5\n0,6\n").unwrap_err(), "line 3: its time is not after the line before: `0,6`");
