@@ -41,6 +41,27 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// The row that holds it down, if one does.
+    pub fn row(&self) -> Option<(CircuitId, Phase)> {
+        match self {
+            Reason::Circuit(circuit, phase) | Reason::Waiting(circuit, phase) => Some((*circuit, *phase)),
+            Reason::NoCar
+            | Reason::NoSession
+            | Reason::Full
+            | Reason::CarRests
+            | Reason::PolicyCeiling
+            | Reason::Denied
+            | Reason::Resting
+            | Reason::Hold
+            | Reason::AwaitsCut
+            | Reason::MeterStale(_)
+            | Reason::MeterLost(_)
+            | Reason::Unreachable
+            | Reason::Disobeys
+            | Reason::Breach => None,
+        }
+    }
+
     /// One short word for machines (MQTT, JSON, metrics).
     pub fn code(&self) -> &'static str {
         match self {

@@ -175,6 +175,21 @@ impl Plugged {
         PerPhase::from_fn(|terminal| if terminal.index() < terminals { self.draw } else { Amps::ZERO })
     }
 
+    /// One ampere on each of the charger's terminals that it uses.
+    pub fn shape(&self) -> PerPhase<Amps> {
+        PerPhase::from_fn(|terminal| Amps::whole(i32::from(terminal.index() < self.connection.terminals)))
+    }
+
+    /// Volts that its current on one terminal stands for: all phases together.
+    pub fn volts(&self) -> i64 {
+        VOLTS * self.connection.power_permille / 1000
+    }
+
+    /// Does it want no more?
+    pub fn is_full(&self, now: Moment) -> bool {
+        self.car.wants_wh.is_some_and(|wanted| self.energy_wh(now) >= wanted)
+    }
+
     /// Its power now.
     pub fn watts(&self) -> i32 {
         (i64::from(self.draw.as_milli()) * self.connection.power_permille / 1000 * VOLTS / 1000) as i32

@@ -14,11 +14,15 @@ mod file_action;
 mod file_plant;
 mod flow;
 mod meter;
+mod oracle;
 mod plant;
+mod reference;
 mod scenario;
+mod score;
 mod script;
 pub mod sky;
 mod stand;
+mod stay;
 pub mod trace;
 
 pub use breaker::{Breaker, Replica};
@@ -28,7 +32,9 @@ pub use file::Scenario;
 pub use flow::Flow;
 pub use meter::{VirtualMeter, Voice};
 pub use plant::{Plant, TICK};
-pub use scenario::{Frame, run};
+pub use reference::Reference;
+pub use scenario::{Frame, Law, run, run_by};
+pub use score::{Judge, Score};
 pub use script::{Action, Script};
 
 use crate::time::Moment;

@@ -165,6 +165,11 @@ impl Plant {
         self.stands[evse.0].draw()
     }
 
+    /// The car that is there.
+    pub fn plugged(&self, evse: EvseId) -> Option<&super::car::Plugged> {
+        self.stands[evse.0].plugged()
+    }
+
     /// What a charger offers: the limit that stands in it.
     pub fn offer(&self, evse: EvseId) -> Amps {
         self.stands[evse.0].charger.offer()

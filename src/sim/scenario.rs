@@ -18,12 +18,42 @@ pub struct Frame<'a> {
     pub orders: &'a [Order],
 }
 
-/// Runs `script` for `span`, and shows each moment to `see`. As in the daemon, what is heard together is one step,
-/// and the last decision's deadline is kept. While the gateway is dead nobody steps; it comes back knowing nothing.
-pub fn run(site: &Site, policy: &Policy, script: &Script, span: Duration, mut see: impl FnMut(&Frame<'_>)) {
+/// Whoever steers the plant.
+pub trait Law {
+    /// One decision, on all that has been heard so far.
+    fn decide(&mut self, observation: &Observation, now: Moment) -> Decision;
+}
+
+/// The product's own law.
+struct Headroom<'a> {
+    site: &'a Site,
+    policy: &'a Policy,
+    state: State,
+}
+
+impl Law for Headroom<'_> {
+    fn decide(&mut self, observation: &Observation, now: Moment) -> Decision {
+        control::step(self.site, &mut self.state, observation, self.policy, now)
+    }
+}
+
+/// Runs `script` for `span`, and shows each moment to `see`.
+pub fn run(site: &Site, policy: &Policy, script: &Script, span: Duration, see: impl FnMut(&Frame<'_>)) {
+    run_by(site, script, span, |now| Headroom { site, policy, state: State::new(site, now) }, see);
+}
+
+/// As [`run`], steered by the law that `law` makes. As in the daemon, what is heard together is one step, and the last
+/// decision's deadline is kept. While the gateway is dead nobody steps; it comes back knowing nothing.
+pub fn run_by<L: Law>(
+    site: &Site,
+    script: &Script,
+    span: Duration,
+    law: impl Fn(Moment) -> L,
+    mut see: impl FnMut(&Frame<'_>),
+) {
     let mut plant = Plant::new(site, script);
     let mut now = Moment::START;
-    let mut gateway = Gateway::new(site, now);
+    let mut gateway = Gateway::new(site, law(now));
     while now < Moment::START + span {
         now = now + TICK;
         let words = plant.advance(now);
@@ -33,35 +63,31 @@ pub fn run(site: &Site, policy: &Policy, script: &Script, span: Duration, mut se
                 gateway.decision.next = now;
             }
         }
-        let mut orders = Vec::new();
+        let mut is_new = false;
         match (plant.is_gateway_alive(), gateway.is_stepping) {
             (true, _) if gateway.decision.next <= now => {
                 gateway.is_stepping = true;
-                gateway.decision = control::step(site, &mut gateway.state, &gateway.observation, policy, now);
-                orders.clone_from(&gateway.decision.orders);
-                orders.iter().for_each(|order| plant.obey(order));
+                gateway.decision = gateway.law.decide(&gateway.observation, now);
+                gateway.decision.orders.iter().for_each(|order| plant.obey(order));
+                is_new = true;
             }
-            (false, true) => gateway = Gateway::new(site, now),
+            (false, true) => gateway = Gateway::new(site, law(now)),
             (true, _) | (false, false) => {}
         }
-        see(&Frame { plant: &plant, decision: &gateway.decision, orders: &orders });
+        let orders = if is_new { gateway.decision.orders.as_slice() } else { &[] };
+        see(&Frame { plant: &plant, decision: &gateway.decision, orders });
     }
 }
 
-struct Gateway {
-    state: State,
+struct Gateway<L> {
+    law: L,
     observation: Observation,
     decision: Decision,
     is_stepping: bool,
 }
 
-impl Gateway {
-    fn new(site: &Site, now: Moment) -> Self {
-        Gateway {
-            state: State::new(site, now),
-            observation: Observation::nothing(site, 1),
-            decision: Decision::default(),
-            is_stepping: false,
-        }
+impl<L> Gateway<L> {
+    fn new(site: &Site, law: L) -> Self {
+        Gateway { law, observation: Observation::nothing(site, 1), decision: Decision::default(), is_stepping: false }
     }
 }

@@ -40,6 +40,11 @@ impl Stand {
         }
     }
 
+    /// The car that is there.
+    pub fn plugged(&self) -> Option<&Plugged> {
+        self.plugged.as_ref()
+    }
+
     /// A car is plugged in; one that is there already leaves first.
     pub fn arrive(&mut self, car: &Car, evse: &Evse, wiring: Wiring, now: Moment) {
         self.leave();

@@ -1,0 +1,88 @@
+//! What could a perfect controller have given? Each second all that the fuses leave, at once and without a margin.
+//!
+//! Cars are served in the order of their EVSEs, so with several cars on one full row it is a lower bound of the best.
+
+use super::car::Plugged;
+use super::plant::Plant;
+use crate::site::{EvseId, Site};
+use crate::units::{Amps, PerPhase};
+
+/// Milliwatt-seconds in a kilowatt-hour.
+const KWH: f64 = 3.6e9;
+
+/// Watches a run, a second at a time.
+#[derive(Debug)]
+pub struct Oracle {
+    /// What is left of each circuit in this second.
+    left: Vec<PerPhase<Amps>>,
+    /// What each car would have now.
+    shares: Vec<Amps>,
+    /// What each car would still want (mW·s); `None` where it is always hungry.
+    wants: Vec<(Option<crate::time::Moment>, Option<i64>)>,
+    given: i64,
+}
+
+impl Oracle {
+    /// Nothing given yet.
+    pub fn new(site: &Site) -> Self {
+        Oracle {
+            left: vec![PerPhase::default(); site.circuits.len()],
+            shares: vec![Amps::ZERO; site.evses.len()],
+            wants: vec![(None, None); site.evses.len()],
+            given: 0,
+        }
+    }
+
+    /// One second.
+    pub fn see(&mut self, site: &Site, plant: &Plant) {
+        for id in site.circuit_ids() {
+            let (limit, house) = (site.circuit(id).limit, plant.house(id));
+            self.left[id.0] = PerPhase::from_fn(|phase| (limit[phase] - house[phase]).max(Amps::ZERO));
+        }
+        for id in site.evse_ids() {
+            self.shares[id.0] = Amps::ZERO;
+            if let Some(plugged) = plant.plugged(id) {
+                self.serve(site, id, plugged);
+            } else {
+                self.wants[id.0] = (None, None);
+            }
+        }
+    }
+
+    /// What this EVSE's car would have now.
+    pub fn share(&self, id: EvseId) -> Amps {
+        self.shares[id.0]
+    }
+
+    /// All that would have been given.
+    pub fn kwh(&self) -> f64 {
+        self.given as f64 / KWH
+    }
+
+    fn serve(&mut self, site: &Site, id: EvseId, plugged: &Plugged) {
+        let (since, wants) = &mut self.wants[id.0];
+        if *since != Some(plugged.since) {
+            *since = Some(plugged.since);
+            *wants = plugged.car.wants_wh.map(|wh| wh * 3_600_000);
+        }
+        let evse = site.evse(id);
+        let on_site = evse.rotation.to_site(&plugged.shape());
+        let takes = |phase: &crate::units::Phase| on_site[*phase].is_positive();
+        let phases: Vec<_> = evse.rotation.phases().iter().filter(takes).collect();
+        let rows = || site.path(evse.circuit).flat_map(|circuit| phases.iter().map(move |phase| (circuit, *phase)));
+        let most = plugged.car.most.min(evse.most);
+        let amps = rows().map(|(circuit, phase)| self.left[circuit.0][phase]).fold(most, Amps::min);
+        let is_full = wants.is_some_and(|wants| wants <= 0);
+        if amps < plugged.car.least || is_full {
+            return;
+        }
+        self.shares[id.0] = amps;
+        for (circuit, phase) in rows().collect::<Vec<_>>() {
+            self.left[circuit.0][phase] -= amps;
+        }
+        let given = i64::from(amps.as_milli()) * plugged.volts();
+        let given = wants.map_or(given, |wants| given.min(wants));
+        *wants = wants.map(|wants| wants - given);
+        self.given += given;
+    }
+}
