@@ -3,6 +3,8 @@
 use super::Lease;
 use super::ledger::Ledger;
 use super::observation::{Accepted, Link, Measured, Plug, Report};
+use super::pauses::Pauses;
+use super::readings::Readings;
 use super::reason::Reason;
 use crate::site::Evse;
 use crate::time::{Duration, Moment};
@@ -40,8 +42,12 @@ pub(super) struct Car {
     pub waiting_since: Option<Moment>,
     /// Since when it has had current without a pause.
     pub turn_since: Option<Moment>,
-    /// When it was paused for want of room.
-    pub paused_at: Option<Moment>,
+    /// It was paused for want of room, and has had no current since.
+    pub is_paused: bool,
+    /// How often that was, and when it may be tried again.
+    pub pauses: Pauses,
+    /// What its own meter has said lately.
+    pub readings: Readings,
     /// The last raise; its effect may not have shown yet.
     pub raised_at: Option<Moment>,
     /// It takes more than it was told; since when.
@@ -95,6 +101,10 @@ pub(super) struct Draw {
     pub worst: Amps,
     /// What of it only stands in the way of raises: a disobedient charger has not been seen to take it.
     pub latent: Amps,
+    /// The same, once the cut that is under way has shown.
+    pub soon: Amps,
+    /// What it leaves of any setpoint.
+    pub shy: Amps,
     /// What it takes may have changed this long ago, and its own meter has not said so yet.
     pub blind: Duration,
 }
@@ -119,7 +129,9 @@ impl Car {
             sent: None,
             waiting_since: None,
             turn_since: None,
-            paused_at: None,
+            is_paused: false,
+            pauses: Pauses::default(),
+            readings: Readings::default(),
             raised_at: None,
             disobeys_since: None,
             session: None,
@@ -172,6 +184,11 @@ impl Car {
         if let Some(measured) = own.filter(|measured| Some(measured.at) > self.last_measured) {
             self.last_measured = Some(measured.at);
             self.compare(evse, &measured, report.plug);
+            let seen = evse.rotation.to_site(&measured.current);
+            self.readings.hear(measured.at, seen);
+            if self.past.last().is_none_or(|(ended, _)| measured.at >= *ended + evse.response) {
+                self.readings.settled(self.setpoint, seen.most());
+            }
         }
         self.own = own.map(|measured| evse.rotation.to_site(&measured.current).most());
         self.hear_pause(evse, report, now);
@@ -193,7 +210,23 @@ impl Car {
             Some(_) => worst - worst.min(self.beside(evse, &seen, self.taken)),
             None => Amps::ZERO,
         };
-        Draw { least, seen, shown, is_measured: own.is_some(), worst, latent, blind }
+        let is_cut = is_up && self.past.last().is_some_and(|(ended, _)| now < *ended + evse.response);
+        let soon = if is_cut { worst.min(self.setpoint) } else { worst };
+        let shy = if own.is_some() { self.readings.shy() } else { Amps::ZERO };
+        Draw { least, seen, shown, is_measured: own.is_some(), worst, latent, soon, shy, blind }
+    }
+
+    /// What it took at this time, as far as known, and whether that is sure: its own meter spoke at the same time, or it
+    /// had followed its setpoint and was not changing.
+    pub(super) fn took(&self, evse: &Evse, draw: &Draw, at: Moment) -> (PerPhase<Amps>, bool) {
+        if !draw.is_measured {
+            return (draw.least, !draw.worst.is_positive());
+        }
+        let changed = self.past.last().map_or(Moment::START, |(ended, _)| *ended + evse.response);
+        match self.readings.nearest(at, changed, TOLERANCE) {
+            Some((seen, is_sure)) => (PerPhase::from_fn(|phase| seen[phase].min(draw.worst)), is_sure),
+            None => (draw.least, false),
+        }
     }
 
     /// The load above an unreachable charger has fallen: by half of what it was taken to draw, and it counts as drawing
@@ -238,7 +271,7 @@ impl Car {
             (false, true) => {
                 self.turn_since = Some(now);
                 self.waiting_since = None;
-                self.paused_at = None;
+                self.is_paused = false;
             }
             (true, false) => {
                 self.turn_since = None;
@@ -265,7 +298,9 @@ impl Car {
             return;
         }
         self.session = session;
-        self.paused_at = None;
+        self.is_paused = false;
+        self.pauses = Pauses::default();
+        self.readings.forget();
         self.raised_at = None;
         self.falls_since = None;
         self.stands_since = None;

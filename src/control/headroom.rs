@@ -1,8 +1,10 @@
 //! How much can each circuit still give to cars? limit − margin − base load, a phase, with what pending cuts will free.
 
+use super::base::Base;
 use super::car::Draw;
 use super::observation::Sample;
 use super::queue::Setting;
+use super::readings::RAMP;
 use super::{Freshness, Row};
 use crate::policy::Policy;
 use crate::site::{Circuit, CircuitId, EvseId, Site};
@@ -11,7 +13,7 @@ use crate::units::{Amps, PerPhase, Phase};
 
 /// A base load that the cars' own meters have not explained for this long is taken for the house's.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// A reading this old, and all of a meter this slow, get [`OLD_MARGIN`] more distance.
+/// Beside a reading this old nobody is raised into the last [`OLD_MARGIN`].
 const OLD: Duration = Duration::from_secs(5);
 const OLD_MARGIN: Amps = Amps::whole(1);
 
@@ -24,12 +26,7 @@ pub(super) struct RowMemory {
     pending: Vec<Pending>,
     /// What of the next fall a car's own meter has told already.
     explained: PerPhase<Amps>,
-    /// The last cut on each phase.
-    pub last_cut: PerPhase<Option<Moment>>,
-    /// The smallest base load of the last [`PATIENCE`] to twice that.
-    quiet: Lately,
-    /// The greatest base load of the time in which cars' own meters and this one may be out of step.
-    loud: Lately,
+    base: Base,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -42,14 +39,6 @@ struct Pending {
     until: Moment,
 }
 
-/// The smallest, or the greatest, base load of the last span to twice that.
-#[derive(Debug, Clone, Copy, Default)]
-struct Lately {
-    now: Option<PerPhase<Amps>>,
-    before: Option<PerPhase<Amps>>,
-    turned: Moment,
-}
-
 /// A circuit in this step.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RowView {
@@ -58,8 +47,8 @@ pub(super) struct RowView {
     pub base: Option<PerPhase<Amps>>,
     /// The meter is lost, or without one here, one below.
     pub is_lost: bool,
-    /// What cars together may have now, raises included: beside the greatest base load of the last few seconds. A car's
-    /// own meter and this one never speak at once, and what one of them has not seen yet is nobody's to give away.
+    /// What cars together may have now, raises included: beside the greatest base load of the last while. What comes and
+    /// goes is nobody's to give away, nor what one of two meters has not seen yet.
     pub room: PerPhase<Amps>,
     /// The same beside the smallest base load of the last while, for who yields to whom: cars whose own meters are late
     /// look like house load for some seconds.
@@ -72,15 +61,47 @@ pub(super) struct RowView {
     pub is_over: PerPhase<bool>,
 }
 
+impl RowView {
+    /// Nothing is known of the house: `check` has made sure that all fallbacks fit beside its worst, as far as the fuse
+    /// goes. Where the policy leaves less of it, fewer fit.
+    fn lose(&mut self, phase: Phase, site: &Site, circuit: &Circuit, limit: Amps, below: &Below) {
+        let sum = below.fallback[phase];
+        let is_tightened = limit < circuit.limit[phase];
+        let fallback = if is_tightened { sum.min(limit - site.house_worst[phase]) } else { sum };
+        self.room[phase] = fallback - below.reserved[phase];
+        self.fair[phase] = self.room[phase];
+        self.keep[phase] = below.asking[phase].min(fallback);
+        self.cut_above[phase] = self.keep[phase];
+        self.shown.headroom[phase] = fallback;
+    }
+}
+
+/// What is known of one phase of a circuit.
+#[derive(Debug, Clone, Copy)]
+struct Facts {
+    limit: Amps,
+    margin: Amps,
+    base: Amps,
+    now: Moment,
+}
+
 /// The cars below a circuit, summed.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Below {
     /// What they take at least.
     pub least: PerPhase<Amps>,
+    /// What they took when the circuit's meter spoke, as far as known.
+    pub then: PerPhase<Amps>,
+    /// That is no guess.
+    pub is_sure: bool,
+    /// What those that ask leave of any setpoint.
+    pub shy: PerPhase<Amps>,
     /// What people are shown of it.
     pub shown: PerPhase<Amps>,
     /// What those may take that cannot be told anything now.
     pub reserved: PerPhase<Amps>,
+    /// The same, once the cuts under way have shown.
+    pub soon: PerPhase<Amps>,
     /// What they may take beside that, and nobody is cut for.
     pub latent: PerPhase<Amps>,
     /// What all fall back to.
@@ -100,7 +121,7 @@ pub(super) struct Below {
 impl Below {
     /// Nobody.
     pub(super) fn none() -> Self {
-        Below { under: Some(PerPhase::default()), ..Below::default() }
+        Below { under: Some(PerPhase::default()), is_sure: true, ..Below::default() }
     }
 
     /// A circuit just below.
@@ -116,9 +137,13 @@ impl Below {
         for phase in phases.iter() {
             self.fallback[phase] += site.evse(evse).fallback;
             match is_asking {
-                true => self.asking[phase] += site.evse(evse).fallback,
+                true => {
+                    self.asking[phase] += site.evse(evse).fallback;
+                    self.shy[phase] += draw.shy;
+                }
                 false => {
                     self.reserved[phase] += draw.worst - draw.latent;
+                    self.soon[phase] += (draw.soon - draw.latent).max(Amps::ZERO);
                     self.latent[phase] += draw.latent;
                 }
             }
@@ -131,6 +156,12 @@ impl Below {
             }
         }
         self.blind = self.blind.max(draw.blind.min(PATIENCE));
+    }
+
+    /// What that EVSE took when the circuit's meter spoke, and whether that is sure.
+    pub(super) fn took(&mut self, (then, is_sure): (PerPhase<Amps>, bool)) {
+        self.then = PerPhase::from_fn(|phase| self.then[phase] + then[phase]);
+        self.is_sure &= is_sure;
     }
 }
 
@@ -160,6 +191,25 @@ impl RowMemory {
                 }
             }
         }
+    }
+
+    /// A car's own meter says that it takes `rest` above its setpoint: it was still on its way up when it was cut, and
+    /// all of that is yet to fall.
+    pub(super) fn overshoots(&mut self, evse: EvseId, rest: &PerPhase<Amps>) {
+        for pending in self.pending.iter_mut().filter(|pending| pending.evse == evse) {
+            pending.left = PerPhase::from_fn(|phase| pending.left[phase].max(rest[phase]));
+            pending.asked = PerPhase::from_fn(|phase| pending.asked[phase].max(pending.left[phase]));
+        }
+    }
+
+    /// Somebody on this phase has been cut, because it carries too much or only to make room.
+    pub(super) fn cut(&mut self, phase: Phase, is_needed: bool, now: Moment) {
+        self.base.cut(phase, is_needed, now);
+    }
+
+    /// When somebody on this phase was cut last.
+    pub(super) fn last_cut(&self, phase: Phase) -> Option<Moment> {
+        self.base.last_cut(phase)
     }
 
     /// How far the load has fallen with this sample; nothing for one that has been heard before.
@@ -201,10 +251,6 @@ impl RowMemory {
         if let Some(sample) = new {
             self.hear(sample);
         }
-        let limit = limit(circuit, id, policy);
-        let age = sample.map_or(Duration::ZERO, |sample| now.since(sample.at));
-        let interval = circuit.meter.map_or(Duration::ZERO, |meter| site.meters[meter.0].interval);
-        let extra = if age.max(interval) > OLD { OLD_MARGIN } else { Amps::ZERO };
         let load = match circuit.meter {
             Some(_) => sample.map(|sample| sample.current),
             // What is stated, what the circuits below say, and what cars take beyond their setpoints.
@@ -213,13 +259,12 @@ impl RowMemory {
                 PerPhase::from_fn(|phase| circuit.other_load[phase] + under[phase] + cars(phase))
             }),
         };
-        let base = load.map(|load| PerPhase::from_fn(|phase| load[phase] - below.least[phase]));
-        if let Some(base) = base {
-            self.loud.hear(base, below.blind, now, Amps::max);
-            if new.is_some() || circuit.meter.is_none() {
-                self.quiet.hear(base, PATIENCE, now, Amps::min);
-            }
+        // A car's own reading may come just after the circuit's, and make a guess sure.
+        let is_news = new.is_some() || circuit.meter.is_none() || (below.is_sure && !self.base.is_sure());
+        if let Some(load) = load.filter(|_| is_news) {
+            self.base.hear(PerPhase::from_fn(|phase| load[phase] - below.then[phase]), below.is_sure, PATIENCE, now);
         }
+        let base = self.base.now().filter(|_| load.is_some());
         let is_lost = freshness == Freshness::Lost || (circuit.meter.is_none() && below.has_lost);
         let mut view = RowView {
             shown: Row { freshness, load, draw: below.shown, headroom: PerPhase::default(), ..Row::default() },
@@ -231,52 +276,56 @@ impl RowMemory {
             cut_above: PerPhase::default(),
             is_over: PerPhase::default(),
         };
+        let limit = limit(circuit, id, policy);
+        let sample = sample.filter(|_| matches!(freshness, Freshness::Fresh | Freshness::Stale));
         for phase in Phase::ALL {
-            let margin = circuit.margin[phase] + extra;
-            let target = limit[phase] - margin - below.reserved[phase];
-            let slack = margin.scaled(1, 2);
-            let (base, quiet, loud) = match (is_lost, base) {
-                (false, Some(base)) => {
-                    let base = base[phase];
-                    (base, self.quiet.with(base, phase, Amps::min), self.loud.with(base, phase, Amps::max))
-                }
+            match (is_lost, base) {
+                (true, _) => view.lose(phase, site, circuit, limit[phase], below),
+                // Started again a moment ago: what cars have stands until the meter speaks, and nobody rises.
                 (false, None) => {
-                    // Started again a moment ago: what cars have stands until the meter speaks, and nobody rises.
-                    view.fair[phase] = limit[phase];
-                    view.keep[phase] = limit[phase];
-                    view.cut_above[phase] = limit[phase];
-                    continue;
+                    (view.fair[phase], view.keep[phase], view.cut_above[phase]) =
+                        (limit[phase], limit[phase], limit[phase]);
                 }
-                (true, _) => {
-                    // Nothing is known of the house: `check` has made sure that all fallbacks fit beside its worst, as
-                    // far as the fuse goes. Where the policy leaves less of it, fewer fit.
-                    let sum = below.fallback[phase];
-                    let is_tightened = limit[phase] < circuit.limit[phase];
-                    let fallback = if is_tightened { sum.min(limit[phase] - site.house_worst[phase]) } else { sum };
-                    view.room[phase] = fallback - below.reserved[phase];
-                    view.fair[phase] = view.room[phase];
-                    view.keep[phase] = below.asking[phase].min(fallback);
-                    view.cut_above[phase] = view.keep[phase];
-                    view.shown.headroom[phase] = fallback;
-                    continue;
-                }
-            };
-            view.room[phase] = target - loud - below.latent[phase];
-            view.shown.headroom[phase] = limit[phase] - margin - base;
-            view.fair[phase] = target - quiet;
-            view.keep[phase] = target - quiet;
-            view.cut_above[phase] = target + slack - quiet;
-            if let (Freshness::Fresh | Freshness::Stale, Some(sample)) = (freshness, sample) {
-                let awaited = self.pending.iter().filter(|pending| now < pending.until);
-                let pending: Amps = awaited.map(|pending| pending.left[phase]).sum();
-                let load = sample.current[phase] - pending;
-                view.is_over[phase] = load > limit[phase] - margin + slack;
-                if view.is_over[phase] {
-                    view.keep[phase] = target - (load - below.least[phase]);
+                (false, Some(base)) => {
+                    let facts = Facts { limit: limit[phase], margin: circuit.margin[phase], base: base[phase], now };
+                    self.give(&mut view, phase, sample, below, &facts);
                 }
             }
         }
         view
+    }
+
+    /// What this circuit can give on a phase whose base load is known.
+    fn give(&self, view: &mut RowView, phase: Phase, sample: Option<&Sample>, below: &Below, facts: &Facts) {
+        let Facts { limit, margin, base, now } = *facts;
+        let slack = margin.scaled(1, 2);
+        // What cars leave of their setpoints keeps a part of the margin already.
+        let all = limit - (margin - below.shy[phase]).max(Amps::ZERO);
+        let target = all - below.soon[phase];
+        let lowest = self.base.lowest(phase).unwrap_or(base);
+        let highest = self.base.highest(phase, below.blind, now).unwrap_or(base);
+        let is_old = sample.is_some_and(|sample| now.since(sample.at) > OLD);
+        let old_margin = if is_old { OLD_MARGIN } else { Amps::ZERO };
+        view.shown.headroom[phase] = limit - margin - base;
+        view.room[phase] = all - below.reserved[phase] - highest - below.latent[phase] - old_margin;
+        view.fair[phase] = target - lowest;
+        view.keep[phase] = target - lowest;
+        view.cut_above[phase] = target + slack - lowest;
+        if self.base.is_sure() && target + RAMP - base < view.cut_above[phase] {
+            // Whatever is not the cars' is the house's: they need not draw what does not fit beside it before it is
+            // taken from them.
+            view.keep[phase] = target - base;
+            view.cut_above[phase] = target + RAMP - base;
+        }
+        if let Some(sample) = sample {
+            let awaited = self.pending.iter().filter(|pending| now < pending.until);
+            let pending: Amps = awaited.map(|pending| pending.left[phase]).sum();
+            let load = sample.current[phase] - pending;
+            view.is_over[phase] = load > limit - margin + slack;
+            if view.is_over[phase] {
+                view.keep[phase] = target - (load - below.least[phase]);
+            }
+        }
     }
 
     /// A new sample: any fall is taken for what pending cuts have freed, so that nothing is credited twice.
@@ -293,21 +342,6 @@ impl RowMemory {
         self.explained = PerPhase::default();
         self.last_sample = Some(sample.at);
         self.last_load = sample.current;
-    }
-}
-
-impl Lately {
-    fn hear(&mut self, base: PerPhase<Amps>, span: Duration, now: Moment, pick: fn(Amps, Amps) -> Amps) {
-        if now.since(self.turned) > span * 2 {
-            *self = Lately { now: None, before: None, turned: now };
-        } else if now.since(self.turned) >= span {
-            *self = Lately { now: None, before: self.now, turned: now };
-        }
-        self.now = Some(self.now.map_or(base, |old| PerPhase::from_fn(|phase| pick(old[phase], base[phase]))));
-    }
-
-    fn with(&self, base: Amps, phase: Phase, pick: fn(Amps, Amps) -> Amps) -> Amps {
-        [self.now, self.before].into_iter().flatten().fold(base, |picked, seen| pick(picked, seen[phase]))
     }
 }
 

@@ -3,6 +3,7 @@
 //! Pure: told the time, no I/O, no randomness, no failure. The same inputs give the same outputs.
 
 pub mod allocation;
+mod base;
 mod car;
 mod exposure;
 mod freshness;
@@ -10,7 +11,9 @@ mod headroom;
 mod ledger;
 pub mod observation;
 mod orders;
+mod pauses;
 mod queue;
+mod readings;
 pub mod reason;
 mod setpoint;
 #[cfg(test)]
@@ -331,15 +334,20 @@ fn rows(
     let mut below = vec![Below::none(); site.circuits.len()];
     for id in site.evse_ids() {
         let (draw, setpoint) = (&draws[id.0], state.cars[id.0].setpoint);
-        let measured = observation.reports[id.0].measured.filter(|_| draw.is_measured);
         for circuit in site.path(site.evse(id).circuit) {
             let is_here = site.evse(id).circuit == circuit;
             below[circuit.0].add(site, id, draw, wishes[id.0].ask.is_ok(), is_here);
-            if let (Some(own), Some(above)) = (measured, sample(circuit))
-                && above.at >= own.at
-            {
-                let rest = PerPhase::from_fn(|phase| (draw.seen[phase] - setpoint).max(Amps::ZERO));
-                state.rows[circuit.0].proven(id, rest, above);
+            let Some(above) = sample(circuit) else {
+                below[circuit.0].took((draw.least, false));
+                continue;
+            };
+            below[circuit.0].took(state.cars[id.0].took(site.evse(id), draw, above.at));
+            if draw.is_measured {
+                let rest = |seen: &PerPhase<Amps>| PerPhase::from_fn(|phase| (seen[phase] - setpoint).max(Amps::ZERO));
+                if let Some(seen) = state.cars[id.0].readings.before(above.at) {
+                    state.rows[circuit.0].proven(id, rest(seen), above);
+                }
+                state.rows[circuit.0].overshoots(id, &rest(&draw.seen));
             }
         }
     }

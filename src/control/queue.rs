@@ -13,6 +13,8 @@ use std::cmp::Reverse;
 
 /// Room that a paused car needs above its minimum before it is started again.
 const RESTART_ROOM: Amps = Amps::whole(1);
+/// Energies that differ by less are alike: two cars that charge side by side do not change places with each report.
+const ENERGY_STEP_WH: i64 = 500;
 /// Waiting adds at most this to the priority.
 const MOST_AGEING: u64 = 3;
 
@@ -66,7 +68,7 @@ pub(super) fn sort(asks: &mut [Ask], cars: &[Car], reports: &[Report], tuning: &
             (None, waiting) => (1, waiting.unwrap_or(now).as_millis()),
         };
         let energy = reports[ask.evse.0].session.as_ref().and_then(|session| session.energy_wh).unwrap_or(0);
-        (Reverse(ask.tier), turn, energy, ask.evse)
+        (Reverse(ask.tier), turn, energy / ENERGY_STEP_WH, ask.evse)
     });
 }
 
@@ -107,11 +109,11 @@ fn ask(
         // Its least has changed nothing: a pause.
         return Err(Reason::Disobeys);
     }
-    if car.paused_at.is_some_and(|at| now < at + tuning.restart) {
+    if car.is_paused && car.pauses.is_resting(tuning.restart, now) {
         return Err(Reason::Resting);
     }
     let (most, capped) = most(evse, who, car, report, sight);
-    let is_paused = !car.setpoint.is_positive() && car.paused_at.is_some();
+    let is_paused = !car.setpoint.is_positive() && car.is_paused;
     Ok(Ask {
         evse: id,
         phases: evse.rotation.phases(),

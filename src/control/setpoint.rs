@@ -53,7 +53,7 @@ fn cut(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory]) {
         .collect();
     let unlimited = vec![PerPhase::all(None); scene.rows.len()];
     for share in allocate(scene.site, if is_needed { &capacity } else { &unlimited }, &queue) {
-        lower(scene, &mut cars[share.evse.0], memory, share.evse, share.amps, share.because);
+        lower(scene, &mut cars[share.evse.0], memory, &share, true);
     }
 }
 
@@ -63,7 +63,8 @@ fn make_room(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory], target: 
     let mut is_short: Vec<PerPhase<bool>> = vec![PerPhase::default(); scene.rows.len()];
     for (ask, share) in scene.queue.iter().zip(target) {
         let lacks = share.amps - cars[ask.evse.0].setpoint;
-        let is_felt = lacks >= ask.step.max(scene.site.tuning.dead_band);
+        // The odd step goes to whoever is first in the queue, and that may change with every report: it is worth no cut.
+        let is_felt = lacks > ask.step && lacks >= scene.site.tuning.dead_band;
         if !is_felt || !may_rise(scene, ask.evse, share.amps) || is_held(scene, memory, ask) {
             continue;
         }
@@ -76,7 +77,7 @@ fn make_room(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory], target: 
     for (ask, share) in scene.queue.iter().zip(target) {
         let mut path = scene.site.path(scene.site.evse(ask.evse).circuit);
         if path.any(|circuit| ask.phases.iter().any(|phase| is_short[circuit.0][phase])) {
-            lower(scene, &mut cars[ask.evse.0], memory, ask.evse, share.amps, share.because);
+            lower(scene, &mut cars[ask.evse.0], memory, share, false);
         }
     }
 }
@@ -127,7 +128,8 @@ fn raise(scene: &Scene, cars: &mut [Car], memory: &[RowMemory], target: &[Share]
 }
 
 /// Lowers a car now, remembers what its meters are to show, and holds raises on its rows.
-fn lower(scene: &Scene, car: &mut Car, memory: &mut [RowMemory], id: EvseId, amps: Amps, because: Reason) {
+fn lower(scene: &Scene, car: &mut Car, memory: &mut [RowMemory], share: &Share, is_needed: bool) {
+    let Share { evse: id, amps, because } = *share;
     if amps >= car.setpoint {
         return;
     }
@@ -140,11 +142,12 @@ fn lower(scene: &Scene, car: &mut Car, memory: &mut [RowMemory], id: EvseId, amp
             row.expect_fall(id, fall, scene.now + evse.response);
         }
         for phase in evse.rotation.phases().iter() {
-            row.last_cut[phase] = Some(scene.now);
+            row.cut(phase, is_needed, scene.now);
         }
     }
     if !amps.is_positive() {
-        car.paused_at = Some(scene.now);
+        car.is_paused = true;
+        car.pauses.pause(scene.now);
     }
     car.because = because;
     car.settle(amps, scene.now);
@@ -162,8 +165,8 @@ fn may_rise(scene: &Scene, evse: EvseId, to: Amps) -> bool {
 fn is_held(scene: &Scene, memory: &[RowMemory], ask: &Ask) -> bool {
     let hold = scene.site.tuning.hold;
     scene.site.path(scene.site.evse(ask.evse).circuit).any(|circuit| {
-        let last = memory[circuit.0].last_cut;
-        ask.phases.iter().any(|phase| last[phase].is_some_and(|at| scene.now < at + hold))
+        let row = &memory[circuit.0];
+        ask.phases.iter().any(|phase| row.last_cut(phase).is_some_and(|at| scene.now < at + hold))
     })
 }
 
