@@ -105,6 +105,7 @@ fn house() -> Status {
         at,
         uptime_s: 86_400,
         phases: 3,
+        breaches: 0,
         circuits: vec![CircuitStatus {
             id: "main".into(),
             name: "Main fuse".into(),
