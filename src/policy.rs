@@ -7,10 +7,11 @@ use crate::site::EvseId;
 use crate::time::Duration;
 use crate::units::{Amps, PerPhase};
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The rules in force.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Policy {
     /// Where it came from and how old it is.
     pub origin: Origin,
@@ -33,7 +34,7 @@ pub struct Policy {
 }
 
 /// Where the policy came from.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
     /// The installer's file.
     #[default]
@@ -54,7 +55,7 @@ pub enum Origin {
 }
 
 /// What a group of people is entitled to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Class {
     /// Its id in the document.
     pub id: String,
@@ -69,7 +70,7 @@ pub struct Class {
 }
 
 /// A person or a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Principal {
     /// Its id in the document.
     pub id: String,
@@ -84,7 +85,7 @@ pub struct Principal {
 }
 
 /// A card or app identity.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
     /// Index into [`Policy::principals`].
     pub principal: usize,
@@ -95,7 +96,7 @@ pub struct Token {
 }
 
 /// What holds at one EVSE.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvseRule {
     /// May anybody charge here without a token, and as which class?
     pub open: Option<usize>,
@@ -106,7 +107,7 @@ pub struct EvseRule {
 }
 
 /// The answer to "may this token charge here?", in words that OCPP 1.6 can map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Verdict {
     /// Yes.
     Accepted,
@@ -121,13 +122,14 @@ pub enum Verdict {
 }
 
 /// Who a session belongs to, as far as control and people need to know.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entitlement {
     /// May it charge now?
     pub verdict: Verdict,
     /// The class's id; empty where there is none.
     pub class: String,
-    /// Name for people, if it may be shown.
+    /// Name for people, if it may be shown; in no recording.
+    #[serde(skip)]
     pub alias: Option<String>,
     /// −9…9, higher first.
     pub priority: i8,

@@ -1,22 +1,23 @@
 //! What is there? The electrical picture of one grid connection, checked before it gets here.
 
 use crate::units::{Amps, PerPhase, Phase, PhaseSet};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Index of a circuit in [`Site::circuits`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CircuitId(pub usize);
 
 /// Index of an EVSE in [`Site::evses`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EvseId(pub usize);
 
 /// Index of a meter in [`Site::meters`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MeterId(pub usize);
 
 /// How loads hang between the conductors; what matters is the neutral, not the earthing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wiring {
     /// One phase and a neutral.
     Single,
@@ -37,7 +38,7 @@ impl Wiring {
 }
 
 /// One grid connection and all behind it. Parents come before their children; circuit 0 is the grid connection.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Site {
     /// Short name, used in topics: `[a-z0-9_-]+`.
     pub id: String,
@@ -58,7 +59,7 @@ pub struct Site {
 }
 
 /// A conductor with a fuse.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Circuit {
     /// Its id in the configuration.
     pub id: String,
@@ -77,7 +78,7 @@ pub struct Circuit {
 }
 
 /// A meter as control sees it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Meter {
     /// Its id in the configuration.
     pub id: String,
@@ -90,7 +91,7 @@ pub struct Meter {
 }
 
 /// Does the charger's own limit lapse when we fall silent?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LapseClass {
     /// It expires by itself (a profile with an end, `valid_s`, a watchdog register).
     A,
@@ -101,7 +102,7 @@ pub enum LapseClass {
 }
 
 /// The part of a charger that charges one car and that we steer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Evse {
     /// Its id in the configuration: `[a-z0-9_-]+`.
     pub id: String,
@@ -130,7 +131,7 @@ pub struct Evse {
 }
 
 /// Which site phase feeds each of a charger's phase terminals, L1 first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rotation {
     terminals: [Phase; 3],
     wired: usize,
@@ -208,7 +209,7 @@ impl Rotation {
 }
 
 /// The constants of control (docs/CONFIG.md, `[control]`).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Tuning {
     /// No raise on a row for so long after its last cut.
     pub hold: Duration,

@@ -1,10 +1,11 @@
 //! When is now? A monotonic moment that others hand in; nobody here reads a clock.
 
+use serde::{Deserialize, Serialize};
 use std::ops::{Add, Sub};
 pub use std::time::Duration;
 
 /// Milliseconds on the monotonic clock of this process; 0 is its start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Moment(u64);
 
 impl Moment {

@@ -112,15 +112,22 @@ impl fmt::Display for Amps {
     }
 }
 
-/// Serialised as a number of amperes.
+/// Serialised as a number of amperes for people; as milliamperes, exact and short, where no person reads it.
 impl Serialize for Amps {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(self.as_f64())
+        if serializer.is_human_readable() {
+            serializer.serialize_f64(self.as_f64())
+        } else {
+            serializer.serialize_i32(self.0)
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for Amps {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return i32::deserialize(deserializer).map(Amps);
+        }
         let amps = f64::deserialize(deserializer)?;
         Amps::from_f64(amps).ok_or_else(|| serde::de::Error::custom("a current in amperes within ±100000"))
     }

@@ -2,6 +2,7 @@
 
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase, Phase};
+use serde::{Deserialize, Serialize};
 
 /// Peaks are kept in spans of this.
 const BUCKET: Duration = Duration::from_secs(2);
@@ -17,7 +18,7 @@ const UNREST: Duration = Duration::from_secs(400);
 const ONE_EVENT: Duration = Duration::from_secs(8);
 
 /// The base load of a circuit as its meter has shown it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Base {
     now: Option<PerPhase<Amps>>,
     is_sure: bool,
@@ -29,7 +30,7 @@ pub(super) struct Base {
 }
 
 /// The last cuts on one phase, the newest first.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Cuts {
     /// Answers to different events.
     events: [Option<Moment>; MEMORY.len()],
@@ -37,7 +38,7 @@ struct Cuts {
 }
 
 /// The greatest of each [`BUCKET`] of the last minutes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Peaks {
     /// The newest stands at `newest % BUCKETS`.
     buckets: Vec<Option<PerPhase<Amps>>>,
@@ -45,7 +46,7 @@ struct Peaks {
 }
 
 /// The smallest of the last span to twice that.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Lows {
     now: Option<PerPhase<Amps>>,
     before: Option<PerPhase<Amps>>,

@@ -9,6 +9,7 @@ use super::reason::Reason;
 use crate::site::Evse;
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase};
+use serde::{Deserialize, Serialize};
 
 /// Own measurements agree with a setpoint within this.
 const TOLERANCE: Amps = Amps::milli(500);
@@ -28,7 +29,7 @@ const SLOW: Duration = Duration::from_secs(20);
 const MOST_PAST: usize = 16;
 
 /// What the step remembers of an EVSE.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Car {
     /// What it was told last, or would be told now.
     pub setpoint: Amps,
@@ -75,7 +76,7 @@ pub(super) struct Car {
 }
 
 /// An order that has been sent.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Sent {
     pub number: u64,
     pub amps: Amps,

@@ -6,9 +6,10 @@
 use super::observation::Sample;
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase, Phase};
+use serde::{Deserialize, Serialize};
 
 /// What cars have added above a circuit's limit, by its meter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Exposure {
     /// Summed since the start of the process, in milliampere-seconds.
     pub milliampere_seconds: PerPhase<u64>,
@@ -17,7 +18,7 @@ pub struct Exposure {
 }
 
 /// What the step remembers of it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Counter {
     pub total: Exposure,
     last: Option<Moment>,
@@ -36,8 +37,9 @@ impl Counter {
         let span = self.last.map_or(Duration::ZERO, |last| sample.at.since(last).min(most));
         for phase in Phase::ALL {
             let over = self.over[phase].as_milli().max(0) as u64;
-            self.total.milliampere_seconds[phase] += over * span.as_millis() as u64 / 1000;
-            self.run[phase] = if over > 0 { self.run[phase] + span } else { Duration::ZERO };
+            let total = &mut self.total.milliampere_seconds[phase];
+            *total = total.saturating_add(over * span.as_millis() as u64 / 1000);
+            self.run[phase] = if over > 0 { self.run[phase].saturating_add(span) } else { Duration::ZERO };
             self.total.longest = self.total.longest.max(self.run[phase]);
             self.over[phase] = (sample.current[phase] - limit[phase]).min(cars[phase]).max(Amps::ZERO);
         }

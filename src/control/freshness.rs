@@ -16,9 +16,10 @@ use super::observation::Sample;
 use crate::site::{Meter, Tuning};
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase, Phase};
+use serde::{Deserialize, Serialize};
 
 /// What is remembered of a meter.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Age {
     is_lost: bool,
     last: Option<Moment>,
@@ -37,7 +38,7 @@ pub(super) struct Proven {
 }
 
 /// A run of samples that say the same in every word.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Same {
     words: Sample,
     cars: usize,

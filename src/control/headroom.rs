@@ -10,6 +10,7 @@ use crate::policy::Policy;
 use crate::site::{Circuit, CircuitId, EvseId, Site};
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase, Phase};
+use serde::{Deserialize, Serialize};
 
 /// A base load that the cars' own meters have not explained for this long is taken for the house's.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -18,7 +19,7 @@ const OLD: Duration = Duration::from_secs(5);
 const OLD_MARGIN: Amps = Amps::whole(1);
 
 /// What the step remembers of a circuit.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct RowMemory {
     last_sample: Option<Moment>,
     last_load: PerPhase<Amps>,
@@ -29,7 +30,7 @@ pub(super) struct RowMemory {
     base: Base,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Pending {
     evse: EvseId,
     /// What the cut is to free.
@@ -166,6 +167,11 @@ impl Below {
 }
 
 impl RowMemory {
+    /// EVSEs whose cut the meter has not shown yet.
+    pub(super) fn awaited(&self) -> impl Iterator<Item = EvseId> + '_ {
+        self.pending.iter().map(|pending| pending.evse)
+    }
+
     /// A car on this circuit has been cut; by `until` its meter shows the fall.
     pub(super) fn expect_fall(&mut self, evse: EvseId, fall: PerPhase<Amps>, until: Moment) {
         match self.pending.iter_mut().find(|pending| pending.evse == evse) {

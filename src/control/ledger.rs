@@ -17,12 +17,13 @@ use super::observation::Link;
 use crate::site::{Evse, LapseClass};
 use crate::time::{Duration, Moment};
 use crate::units::Amps;
+use serde::{Deserialize, Serialize};
 
 /// More limits in force at once than this are folded into fewer, larger ones.
 const MOST_GRANTS: usize = 8;
 
 /// The limits that may be in force at one EVSE.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Ledger {
     /// Oldest first; amperes fall and ends rise from one to the next.
     grants: Vec<Grant>,
@@ -34,7 +35,7 @@ pub(super) struct Ledger {
     lost_at: Option<Moment>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Grant {
     amps: Amps,
     /// When it has certainly run out; `None`: not while the connection stands (class B), or never (class C).

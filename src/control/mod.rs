@@ -33,6 +33,7 @@ use freshness::{Age, Proven};
 use headroom::{Below, RowMemory, RowView};
 use observation::Link;
 use queue::{Setting, Sight, Wish};
+use serde::{Deserialize, Serialize};
 use setpoint::Scene;
 
 /// The step runs at least this often, so that ages, holds and renewals are never late by more.
@@ -41,7 +42,7 @@ const LONGEST_REST: Duration = Duration::from_secs(1);
 const BREACH_SPAN: Duration = Duration::from_secs(60);
 
 /// What the step decides.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Decision {
     /// One for each EVSE, by index.
     pub setpoints: Vec<Setpoint>,
@@ -60,7 +61,7 @@ pub struct Decision {
 }
 
 /// What an EVSE may take, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setpoint {
     /// Zero is a pause.
     pub amps: Amps,
@@ -69,7 +70,7 @@ pub struct Setpoint {
 }
 
 /// A setpoint with its lease, to be carried to the charger. A newer order replaces an older one that is still waiting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// To whom.
     pub evse: EvseId,
@@ -84,7 +85,7 @@ pub struct Order {
 }
 
 /// A circuit as the step saw it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Row {
     /// How old its sample is.
     pub freshness: Freshness,
@@ -99,7 +100,7 @@ pub struct Row {
 }
 
 /// An EVSE as the step saw it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CarView {
     /// What it takes on the site's phases.
     pub draw: PerPhase<Amps>,
@@ -118,7 +119,7 @@ pub struct CarView {
 }
 
 /// The three ages of a sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub enum Freshness {
     /// No meter here.
     #[default]
@@ -132,7 +133,7 @@ pub enum Freshness {
 }
 
 /// What the step remembers from one run to the next.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct State {
     ages: Vec<Age>,
     rows: Vec<RowMemory>,
@@ -147,6 +148,7 @@ pub struct State {
     breaches: u32,
     /// What a test does to a decision before it is checked.
     #[cfg(test)]
+    #[serde(skip)]
     spoil: Option<fn(&mut [Car])>,
 }
 
@@ -205,6 +207,14 @@ impl State {
         self.numbers += 1;
         car.settle(evse.fallback, now);
         Order { evse: id, number: self.numbers, amps: evse.fallback, lease: evse.lease, fallback: evse.fallback }
+    }
+
+    /// Was it made for such a site? What is read from outside may not have been.
+    pub fn fits(&self, site: &Site) -> bool {
+        (self.ages.len(), self.cars.len()) == (site.meters.len(), site.evses.len())
+            && (self.rows.len(), self.exposures.len()) == (site.circuits.len(), site.circuits.len())
+            && self.rows.iter().flat_map(RowMemory::awaited).all(|evse| evse.0 < site.evses.len())
+            && self.cars.iter().all(|car| car.because.circuit().is_none_or(|id| id.0 < site.circuits.len()))
     }
 
     /// The leases that stand now, for [`State::resume`].

@@ -77,7 +77,7 @@ pub enum Word {
 }
 
 /// One good reading of a meter. A reading with a "not available" word in its currents never becomes one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
     /// When the values were true at the latest: the poll's end less the device's refresh period is older still.
     pub at: Moment,
@@ -90,7 +90,7 @@ pub struct Sample {
 }
 
 /// One good reading of an inverter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generation {
     /// When it was read.
     pub at: Moment,
@@ -116,7 +116,7 @@ pub struct Report {
 }
 
 /// The connection to a charger.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Link {
     /// Never seen since our start.
     #[default]
@@ -174,7 +174,7 @@ impl Plug {
 }
 
 /// A session that runs (in OCPP: a transaction).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     /// Unique over all chargers and restarts.
     pub id: i64,
@@ -187,7 +187,7 @@ pub struct Session {
 }
 
 /// A charger's own measurement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measured {
     /// When it arrived.
     pub at: Moment,
@@ -198,7 +198,7 @@ pub struct Measured {
 }
 
 /// What a charger answered to an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// [`super::Order::number`].
     pub number: u64,
@@ -209,7 +209,7 @@ pub struct Answer {
 }
 
 /// How a charger took an order. Accepting proves nothing about the current.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Accepted {
     /// It said yes.
     Yes,

@@ -1,6 +1,7 @@
 //! How long does a car rest that was paused? Briefly at first; longer each time, for some cars wake only so often.
 
 use crate::time::{Duration, Moment};
+use serde::{Deserialize, Serialize};
 
 /// The first pause lasts this part of the longest rest; each further one twice as long as the one before.
 const FIRST: u32 = 5;
@@ -10,7 +11,7 @@ const FORGIVEN: Duration = Duration::from_secs(3_600);
 const COUNTED: u32 = 4;
 
 /// The pauses of one session for want of room.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(super) struct Pauses {
     /// Those not yet forgotten.
     count: u32,

@@ -2,6 +2,7 @@
 
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Readings that are kept: a circuit's sample is at most a few of them old.
@@ -14,7 +15,7 @@ pub(super) const RAMP: Amps = Amps::milli(1_500);
 const SHYEST: Amps = Amps::whole(1);
 
 /// The last readings, on the site's phases.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Readings {
     /// The newest last.
     kept: VecDeque<(Moment, PerPhase<Amps>)>,

@@ -2,9 +2,10 @@
 
 use crate::site::{CircuitId, Site};
 use crate::units::{Amps, Phase};
+use serde::{Deserialize, Serialize};
 
 /// Why a setpoint is what it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reason {
     /// No car, nothing to give.
     NoCar,
@@ -82,6 +83,17 @@ impl Reason {
             Reason::Unreachable => "unreachable",
             Reason::Disobeys => "disobeys",
             Reason::Breach => "breach",
+        }
+    }
+
+    /// The circuit that it speaks of, if any.
+    pub fn circuit(&self) -> Option<CircuitId> {
+        match self {
+            Reason::Circuit(circuit, _)
+            | Reason::Waiting(circuit, _)
+            | Reason::MeterStale(circuit)
+            | Reason::MeterLost(circuit) => Some(*circuit),
+            _ => None,
         }
     }
 
