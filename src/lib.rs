@@ -31,6 +31,7 @@ pub mod notify;
 pub mod ocpp;
 pub mod policy;
 pub mod probe;
+pub mod recorder;
 pub mod sim;
 pub mod site;
 pub mod status;

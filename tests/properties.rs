@@ -7,6 +7,8 @@
 mod day;
 #[path = "properties/judge.rs"]
 mod judge;
+#[path = "properties/replayed.rs"]
+mod replayed;
 #[path = "properties/shares.rs"]
 mod shares;
 

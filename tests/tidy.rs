@@ -22,7 +22,7 @@ fn layers() -> BTreeMap<&'static str, Vec<&'static str>> {
     let vocabulary = ["units", "time", "site", "policy"];
     let core = || [&vocabulary[..], &["control"]].concat();
     let edge = || [&core()[..], &["clock", "device", "status", "inbox", "config"]].concat();
-    let below_daemon = || [&edge()[..], &EDGES, &["sim", "journal", "notify"]].concat();
+    let below_daemon = || [&edge()[..], &EDGES, &["sim", "journal", "notify", "recorder"]].concat();
     let mut layers = BTreeMap::from([
         ("units", vec![]),
         ("time", vec![]),
@@ -34,6 +34,8 @@ fn layers() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("device", [&vocabulary[..], &["control"]].concat()),
         ("control", vocabulary.to_vec()),
         ("status", core()),
+        // Its frames have the checksum of durable files.
+        ("recorder", [&core()[..], &["store"]].concat()),
         ("inbox", core()),
         ("config", [&core()[..], &["device", "breaker"]].concat()),
         ("sim", [&core()[..], &["breaker"]].concat()),

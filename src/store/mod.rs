@@ -7,4 +7,4 @@ mod folder;
 mod slot;
 
 pub use folder::Folder;
-pub use slot::MOST_BYTES;
+pub use slot::{MOST_BYTES, crc32};

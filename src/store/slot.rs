@@ -33,10 +33,13 @@ pub(super) fn parse(file: &[u8]) -> Option<Slot> {
     (file[..=end] == *header(number, bytes).as_bytes()).then(|| Slot { number, bytes: bytes.to_vec() })
 }
 
-/// CRC-32 (IEEE 802.3, reflected, as in zlib) of the number and the bytes. It finds accidents, not forgeries.
 fn checksum(number: u64, bytes: &[u8]) -> u32 {
-    let whole = number.to_be_bytes().into_iter().chain(bytes.iter().copied());
-    !whole.fold(!0, |sum, byte| (sum >> 8) ^ TABLE[usize::from(sum as u8 ^ byte)])
+    crc32(number.to_be_bytes().iter().chain(bytes))
+}
+
+/// CRC-32 (IEEE 802.3, reflected, as in zlib). It finds accidents, not forgeries.
+pub fn crc32<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> u32 {
+    !bytes.into_iter().fold(!0, |sum, byte| (sum >> 8) ^ TABLE[usize::from(sum as u8 ^ byte)])
 }
 
 const TABLE: [u32; 256] = {
