@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used)] // a test that cannot read its own files has failed
 
 use headroom::config::schema::{FILE, Key, Kind, Otherwise, Section};
-use headroom::config::{CheckOptions, Config, Loaded, Severity, code::CODES, compile, compile_with, load, load_with};
+use headroom::config::{
+    CheckOptions, Config, Loaded, RecorderConfig, Severity, code::CODES, compile, compile_with, load, load_with,
+};
 use headroom::site::{CircuitId, LapseClass, Rotation, Tuning, Wiring};
 use headroom::units::{Amps, PerPhase, Phase};
 use proptest::prelude::*;
@@ -299,7 +301,18 @@ fn the_default_configuration_compiles_to_what_it_says() {
     assert_eq!((mqtt.client_id.as_str(), mqtt.discovery.as_deref()), ("headroom-home", Some("homeassistant")));
     assert!(config.http.is_some() && config.cloud.as_ref().unwrap().allow_unsigned);
     assert_eq!(config.policy.evses.len(), 2);
+    let recorder = RecorderConfig { dir: "/run/headroom".into(), most: 8 * 1024 * 1024 };
+    assert_eq!(config.recorder, Some(recorder));
     assert!(!format!("{config:?}").contains("0123456789abcdef"), "a secret is not printed");
+}
+
+#[test]
+fn the_recorder_is_where_the_file_says_or_nowhere() {
+    let recorder = |more: &str| check(&small(more)).config.unwrap().recorder;
+    assert_eq!(recorder("").map(|recorder| recorder.dir), Some("/run/headroom".into()));
+    let small = recorder("[recorder]\ndir = \"/srv/flight\"\nmost_mib = 1");
+    assert_eq!(small, Some(RecorderConfig { dir: "/srv/flight".into(), most: 1024 * 1024 }));
+    assert_eq!(recorder("[recorder]\nenabled = false"), None);
 }
 
 #[test]

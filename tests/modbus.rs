@@ -443,6 +443,7 @@ fn config(meters: Vec<DeviceConfig>, inverters: Vec<DeviceConfig>) -> Config {
     Config {
         site,
         state_dir: "/nowhere".into(),
+        recorder: None,
         device_dir: None,
         meters,
         inverters,

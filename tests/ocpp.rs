@@ -152,6 +152,7 @@ fn config() -> Config {
             tuning: Tuning::default(),
         },
         state_dir: "/nowhere".into(),
+        recorder: None,
         device_dir: None,
         meters: vec![],
         inverters: vec![],

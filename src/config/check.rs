@@ -6,7 +6,7 @@ use super::diagnostic::Diagnostic;
 use super::ledger::{self, Car};
 use super::raw::{Faults, Row};
 use super::transient::{self, Scene};
-use super::{ChargerConfig, Config, DeviceConfig};
+use super::{ChargerConfig, Config, DeviceConfig, RecorderConfig};
 use super::{check_circuits, check_devices, check_edges, check_policy, code};
 use crate::site::{CircuitId, Meter, Site, Tuning, Wiring};
 use crate::units::Amps;
@@ -23,12 +23,15 @@ pub fn config(root: &Row, mut place: Place, faults: &mut Faults) -> Option<Confi
     let (electrical, reached) = electrical(root, site, &place, faults);
     let edges = edges(root, site, &place, faults);
 
-    let (mut spare, mut other_spare) = (None, None);
+    let (mut spare, mut other_spare, mut third_spare) = (None, None, None);
     let policy_row = root.table_or_defaults("policy", &mut spare);
     let evses = root.rows("charger").len();
     let policy = policy_row.and_then(|row| check_policy::policy(row, evses, root.is_given("cloud"), faults));
     let tuning_row = root.table_or_defaults("control", &mut other_spare);
     let tuning = tuning_row.and_then(|row| check_policy::tuning(row, faults));
+
+    let recorder_row = root.table_or_defaults("recorder", &mut third_spare);
+    let recorder = recorder_row.and_then(|row| recorder(row, &place));
 
     // A section that is there and came to nothing is faulty, or holds a secret that was not to be read.
     let came = [("mqtt", edges.mqtt.is_some()), ("http", edges.http.is_some()), ("cloud", edges.cloud.is_some())];
@@ -47,7 +50,15 @@ pub fn config(root: &Row, mut place: Place, faults: &mut Faults) -> Option<Confi
         cloud: edges.cloud,
         http: edges.http,
         policy: policy?,
+        recorder: recorder?,
     })
+}
+
+/// `None` after a fault, `Some(None)` where nothing is to be recorded.
+fn recorder(row: &Row, place: &Place) -> Option<Option<RecorderConfig>> {
+    let dir = place.path(row.text("dir").ok()?);
+    let most = u64::try_from(row.whole("most_mib").ok()?).ok()? * 1024 * 1024;
+    Some(row.flag("enabled").ok()?.then_some(RecorderConfig { dir, most }))
 }
 
 /// The names of the files in `device_dir` are device names too.

@@ -51,6 +51,8 @@ pub struct Config {
     pub http: Option<HttpConfig>,
     /// What holds without a cloud.
     pub policy: Policy,
+    /// The flight recorder; `None`: nothing is recorded.
+    pub recorder: Option<RecorderConfig>,
 }
 
 /// A device on Modbus.
@@ -170,6 +172,15 @@ pub struct CloudConfig {
 pub struct HttpConfig {
     /// Where it listens.
     pub listen: SocketAddr,
+}
+
+/// The flight recorder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecorderConfig {
+    /// Where its files are.
+    pub dir: PathBuf,
+    /// Bytes of all of them together at most.
+    pub most: u64,
 }
 
 /// Something that is never printed.

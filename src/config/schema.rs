@@ -125,6 +125,7 @@ pub const FILE: Section = Section {
         key("cloud", Table(&CLOUD), Says("the local `[policy]` only")),
         key("policy", Table(&POLICY), Says("all its defaults")),
         key("control", Table(&CONTROL), Says("all its defaults")),
+        key("recorder", Table(&RECORDER), Says("all its defaults")),
     ],
 };
 
@@ -301,6 +302,20 @@ pub const CONTROL: Section = Section {
     ],
 };
 
+/// Below this a segment is too short for a large site; above it a Pi has better uses for its memory.
+const LEAST_MIB: i64 = 1;
+const MOST_MIB: i64 = 1_024;
+
+/// `[recorder]`
+pub const RECORDER: Section = Section {
+    path: "recorder",
+    keys: &[
+        key("enabled", Flag, Is(Literal::Flag(true))),
+        key("dir", Path, text("/run/headroom")),
+        key("most_mib", Whole(LEAST_MIB, MOST_MIB), whole(8)),
+    ],
+};
+
 impl Section {
     /// This key of it.
     pub fn key(&self, name: &str) -> Option<&Key> {
@@ -311,7 +326,7 @@ impl Section {
 impl Key {
     /// The unit that its name ends with.
     pub fn unit(&self) -> &'static str {
-        let units = [("_ms", "ms"), ("_s", "s"), ("_a", "A"), ("_percent", "%")];
+        let units = [("_mib", "MiB"), ("_ms", "ms"), ("_s", "s"), ("_a", "A"), ("_percent", "%")];
         units.iter().find(|(ending, _)| self.name.ends_with(ending)).map_or("", |(_, unit)| unit)
     }
 }

@@ -9,12 +9,13 @@ mod status;
 
 use crate::clock::Clock;
 use crate::cloud::CloudState;
-use crate::config::Config;
+use crate::config::{Config, RecorderConfig};
 use crate::control::observation::Link;
 use crate::control::{self, Decision, Observation, Order, State};
 use crate::device::Library;
 use crate::inbox::{Inbox, Outbox, PolicyWatch};
 use crate::notify::Notifier;
+use crate::recorder::{Recorder, Stepped};
 use crate::site::{EvseId, LapseClass};
 use crate::status::Status;
 use crate::store::Folder;
@@ -50,6 +51,7 @@ pub struct Daemon {
     /// Edges that have something to do at a stop, and end by themselves.
     last_words: Vec<JoinHandle<()>>,
     alarms: Alarms,
+    recorder: Option<Recorder>,
     /// Where the page is, once it is bound.
     pub http: Option<SocketAddr>,
     /// Where chargers dial in, once it is bound.
@@ -96,6 +98,7 @@ impl Daemon {
             http_address = Some(address);
             edges.push(task);
         }
+        let recorder = recorder(&config, &state, &policy, clock);
         last_words.extend(mqtt::spawn(&config, clock, inbox.clone(), &outbox, seen, stopping));
         edges.extend(modbus::spawn(&config, devices, clock, inbox.clone())?);
         Ok(Daemon {
@@ -112,6 +115,7 @@ impl Daemon {
             edges,
             last_words,
             alarms: Alarms::default(),
+            recorder,
             http: http_address,
             ocpp: ocpp_address,
         })
@@ -169,6 +173,10 @@ impl Daemon {
         let decision = control::step(&self.config.site, &mut self.state, &seen, &policy, now);
         for order in &decision.orders {
             self.outbox.send(*order);
+        }
+        if let Some(recorder) = &mut self.recorder {
+            let (state, seen, policy, decision) = (&self.state, &seen, &policy, &decision);
+            recorder.note(&Stepped { state, seen, policy, now, decision });
         }
         self.show(&seen, &decision, now, wall);
         decision
@@ -234,6 +242,15 @@ fn take_refresh_periods(config: &mut Config, devices: &Library) {
     for (meter, device) in config.site.meters.iter_mut().zip(&config.meters) {
         meter.interval = meter.interval.max(devices.refresh(&device.device));
     }
+}
+
+/// Nothing is recorded where there is no thread for it: balancing goes on.
+fn recorder(config: &Config, state: &State, policy: &PolicyWatch, clock: Clock) -> Option<Recorder> {
+    let RecorderConfig { dir, most } = config.recorder.clone()?;
+    let policy = policy.borrow().clone();
+    Recorder::start((dir, most), (&config.site, config.inverters.len()), (state, &policy), clock.now())
+        .inspect_err(|fault| tracing::warn!(%fault, "the flight recorder cannot start; balancing goes on"))
+        .ok()
 }
 
 fn cloud_setup(

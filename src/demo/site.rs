@@ -136,6 +136,9 @@ location_id = "{LOCATION}"
 allow_unsigned = true
 refresh_s = 10
 
+[recorder]
+dir = "{state}/flight"
+
 [control]
 hold_s = 3
 restart_s = 8

@@ -448,6 +448,7 @@ mod tests {
         let config = Config {
             site,
             state_dir: "/nonexistent".into(),
+            recorder: None,
             device_dir: None,
             meters: Vec::new(),
             inverters: Vec::new(),

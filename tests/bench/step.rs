@@ -1,19 +1,24 @@
-//! How long does one step take? With the plant of the simulator: a grid connection, ten circuits, three tiers.
+//! How long does one step take, and its record? With the plant of the simulator: a grid connection, ten circuits, three tiers.
 
 use crate::now;
 use crate::table::Table;
 use headroom::control::{self, Decision, Observation, State};
+use headroom::policy::Policy;
+use headroom::recorder::{Scribe, Stepped};
 use headroom::sim::{Action, Car, Plant, Scenario, TICK};
 use headroom::site::{EvseId, MeterId, Site};
 use headroom::time::{Duration, Moment};
 use headroom::units::Amps;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Until all cars have arrived, had their first leases and been given their shares.
 const SETTLED: Moment = Moment::from_millis(300_000);
 /// So long of steady life is measured: twenty renewals of every lease, sixty reports of every charger.
 const STEADY: Duration = Duration::from_secs(600);
+/// Bytes of a segment, as where `recorder.most_mib` is 8.
+const SEGMENT: usize = 1 << 20;
 /// So many cuts are measured.
 const CUTS: i64 = 1_000;
 
@@ -22,10 +27,14 @@ pub fn measure(evses: usize, table: &mut Table) {
     let scenario = Scenario::parse(&scenario(evses)).expect("the scenario is well-formed");
     let mut world = World::new(&scenario);
     world.live_until(SETTLED);
+    (world.recorded, world.recording) = (Vec::new(), Vec::new());
     let charging = world.charging();
     assert!(charging * 10 >= evses * 9, "{charging} of {evses} cars have current before the measurement");
     let steady = world.live_until(SETTLED + STEADY);
     table.times(&format!("step, {evses} EVSEs, steady"), steady, "");
+    let (recorded, bytes) = (std::mem::take(&mut world.recorded), world.recording.len());
+    table.number(&format!("recorded, {evses} EVSEs, bytes a step"), &(bytes / recorded.len()).to_string(), "");
+    table.times(&format!("recording it, {evses} EVSEs"), recorded, "");
     let cuts = world.cuts();
     table.times(&format!("step, {evses} EVSEs, a cut"), cuts, "");
 }
@@ -37,6 +46,11 @@ struct World<'a> {
     state: State,
     observation: Observation,
     decision: Decision,
+    policy: Arc<Policy>,
+    scribe: Scribe,
+    /// What has been recorded, and how long each step's record took.
+    recording: Vec<u8>,
+    recorded: Vec<Duration>,
 }
 
 impl<'a> World<'a> {
@@ -52,6 +66,10 @@ impl<'a> World<'a> {
             state: State::new(&scenario.site, Moment::START),
             observation: Observation::nothing(&scenario.site, 0),
             decision: Decision::default(),
+            policy: Arc::new(scenario.policy.clone()),
+            scribe: Scribe::new(&scenario.site, 0, SEGMENT),
+            recording: Vec::new(),
+            recorded: Vec::new(),
             scenario,
         }
     }
@@ -71,8 +89,18 @@ impl<'a> World<'a> {
             decision.orders.iter().for_each(|order| self.plant.obey(order));
             self.decision = decision;
             times.push(time);
+            self.record(now_there);
         }
         times
+    }
+
+    fn record(&mut self, at: Moment) {
+        let (state, seen, policy, decision) = (&self.state, &self.observation, &self.policy, &self.decision);
+        let begun: Instant = now();
+        let step = Stepped { state, seen, policy, now: at, decision };
+        let next = self.scribe.note(&step, &mut self.recording).expect("a segment is large enough");
+        self.recorded.push(begun.elapsed());
+        self.recording.extend(next.unwrap_or_default());
     }
 
     fn charging(&self) -> usize {
@@ -107,7 +135,7 @@ fn timed(
     site: &Site,
     state: &mut State,
     observation: &Observation,
-    policy: &headroom::policy::Policy,
+    policy: &Policy,
     at: Moment,
 ) -> (Decision, Duration) {
     let begun: Instant = now();

@@ -168,6 +168,9 @@ device = "eastron-sdm630"
 address = "{meter}"
 interval_ms = 100
 
+[recorder]
+dir = "{state}/flight"
+
 [ocpp]
 listen = "{ocpp}"
 meter_interval_s = 1

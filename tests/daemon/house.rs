@@ -97,11 +97,13 @@ impl House {
             circuit = [{{ id = "main", name = "Main fuse", fuse_a = 32 }}]
             meter = [{{ id = "grid", circuit = "main", device = "eastron-sdm630", address = "{}", interval_ms = 200 }}]
             http = {{ listen = "127.0.0.1:0" }}
+            recorder = {{ dir = "{}/flight" }}
             ocpp = {{ listen = "127.0.0.1:0", meter_interval_s = 1 }}
             control = {{ hold_s = 1, restart_s = 1, dwell_s = 5, stale_after_s = 2, lost_after_s = 4, good_samples = 3 }}
             "#,
             self.folder.path().display(),
             self.meter.address,
+            self.folder.path().display(),
         );
         for Stand { id, rotation, is_metered, lapse, most_a, is_ocpp } in &self.stands {
             let edge = match is_ocpp {

@@ -28,6 +28,9 @@ margin_a = 1.0
 [http]
 listen = "127.0.0.1:{http}"
 
+[recorder]
+dir = "{folder}/flight"
+
 [control]
 hold_s = 1
 restart_s = 10

@@ -145,6 +145,7 @@ pub fn config(broker: SocketAddr) -> Config {
         policy: Policy::open(site.evses.len()),
         site,
         state_dir: "/nonexistent".into(),
+        recorder: None,
         device_dir: None,
         meters: Vec::new(),
         inverters: Vec::new(),
