@@ -1,5 +1,7 @@
 //! What was asked for? Arguments in, exit code out; one function for each subcommand.
 
+mod replay;
+
 use crate::clock::Clock;
 use crate::config::{self, CheckOptions, Config, ModbusAddress, Parity};
 use crate::daemon::Daemon;
@@ -16,6 +18,8 @@ use std::time::Duration;
 const CONFIG: &str = "/etc/headroom/headroom.toml";
 /// The configuration is wrong (sysexits.h, EX_CONFIG): systemd does not restart on it.
 const EXIT_CONFIG: u8 = 78;
+/// The arguments make no sense, as clap says it too.
+const EXIT_USAGE: u8 = 2;
 /// It failed while running.
 const EXIT_FAILED: u8 = 1;
 /// `headroom status` waits this long for an answer.
@@ -55,6 +59,8 @@ enum Command {
     Status(StatusArguments),
     /// Read a live meter or inverter; name what looks wrong
     Probe(ProbeArguments),
+    /// Decide a recording of the flight recorder again: the same, bit for bit?
+    Replay(replay::ReplayArguments),
     /// A whole virtual site on loopback with real sockets
     #[cfg(feature = "demo")]
     Demo(DemoArguments),
@@ -123,6 +129,7 @@ pub fn main() -> ExitCode {
         Command::Check { file, no_secrets } => check(&file, no_secrets),
         Command::Status(arguments) => show(&arguments),
         Command::Probe(arguments) => look(&arguments),
+        Command::Replay(arguments) => replay::replay(&arguments),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => demo(&arguments, log),
     }

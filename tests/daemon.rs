@@ -24,5 +24,7 @@ mod mqtt;
 mod ocpp;
 #[path = "daemon/program.rs"]
 mod program;
+#[path = "daemon/replay.rs"]
+mod replay;
 #[path = "daemon/restart.rs"]
 mod restart;
