@@ -77,6 +77,26 @@ fn a_single_phase_site_shares_its_one_phase() {
 }
 
 #[test]
+fn a_charger_that_has_booted_is_told_anew() {
+    check("reboot");
+}
+
+#[test]
+fn a_cut_waits_for_pilots_that_keep_their_pace_and_is_not_made_twice() {
+    check("slow-pilot");
+}
+
+#[test]
+fn on_a_bad_line_what_was_lost_is_told_again() {
+    check("bad-line");
+}
+
+#[test]
+fn without_a_neutral_cars_between_lines_keep_within_each_lines_fuse() {
+    check("delta");
+}
+
+#[test]
 fn leases_run_out_when_the_gateway_is_dead() {
     check("gateway-dead");
 }

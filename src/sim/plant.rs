@@ -332,7 +332,7 @@ mod tests {
     use crate::sim::car::Car;
     use crate::sim::meter::Voice;
     use crate::sim::tests::{evse, site};
-    use crate::site::{Evse, LapseClass, Rotation};
+    use crate::site::{Evse, LapseClass, Rotation, Wiring};
 
     fn at(seconds: u64) -> Moment {
         Moment::from_millis(seconds * 1000)
@@ -380,6 +380,31 @@ mod tests {
         assert_eq!(plant.load(Site::ROOT).0, [Amps::whole(-3), Amps::whole(7), Amps::whole(-3)]);
         plant.advance(at(20));
         assert_eq!(plant.load(Site::ROOT).0, [Amps::whole(-8), Amps::whole(2), Amps::whole(-8)]);
+    }
+
+    #[test]
+    fn without_a_neutral_lines_carry_phasor_sums_of_house_car_and_sun() {
+        let between = Evse { rotation: Rotation::parse("RS").unwrap(), most: Amps::whole(32), ..evse("left") };
+        let site = Site { wiring: Wiring::Delta, ..site(vec![between]) };
+        let house = PerPhase([Amps::ZERO, Amps::whole(10), Amps::ZERO]);
+        let actions = vec![
+            (at(1), Action::Load { circuit: Site::ROOT, amps: house, over: Duration::ZERO }),
+            (at(2), Action::Arrive(EvseId(0), Car { most: Amps::whole(20), ..Car::default() })),
+            (at(60), Action::Sun { watts: 10 * 230, over: Duration::ZERO }),
+        ];
+        let script = Script { actions, sunny: PhaseSet::one(Phase::L3), ..Script::default() };
+        let mut plant = Plant::new(&site, &script);
+        plant.obey(&order(32, 600));
+        plant.advance(at(50));
+        // 20 A between L1 and L2, 10 A between L2 and L3: √(20² + 10² + 200) A in the line they share.
+        assert_eq!(plant.load(Site::ROOT).0.map(Amps::as_milli), [20_000, 26_458, 10_000]);
+        assert_eq!(plant.draw(EvseId(0)).0, [Amps::whole(20), Amps::whole(20), Amps::ZERO]);
+        assert_eq!(plant.flow(Site::ROOT).watts.0.iter().sum::<i32>(), 30 * 230);
+        plant.advance(at(61));
+        // The sun gives 10 A between L3 and L1: L1 falls only to √(20² + 10² − 200) A, L3 rises to 10 A less 10 A at 120°.
+        let (load, house) = (plant.load(Site::ROOT), plant.house(Site::ROOT));
+        assert_eq!(load.0.map(Amps::as_milli), [17_321, 26_458, 10_000]);
+        assert_eq!(house.0.map(|amps| amps.as_milli().abs()), [10_000, 10_000, 10_000]);
     }
 
     #[test]

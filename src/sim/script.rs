@@ -14,15 +14,15 @@ use std::sync::Arc;
 pub struct Script {
     /// In the order of time.
     pub actions: Vec<(Moment, Action)>,
-    /// What the house takes beside all that actions say, if it has been measured.
+    /// What the house takes beside all that actions say, measured or generated; phases as for [`Action::Load`].
     pub base: Option<Arc<Trace<PerPhase<Amps>>>>,
-    /// What the inverter gives, if that has been measured: actions add to it.
+    /// What the inverter gives beside all that actions say, measured or generated.
     pub solar: Option<Arc<Trace<i32>>>,
     /// Each second, each phase of the house takes up to so much more or less.
     pub noise: Amps,
     /// Chooses the noise, and what is late or lost.
     pub seed: u64,
-    /// Phases that the inverter feeds.
+    /// Phases that the inverter feeds; without a neutral L1 is the pair L1–L2, L2 the pair L2–L3, L3 the pair L3–L1.
     pub sunny: PhaseSet,
     /// The chargers' own step: they round down to it.
     pub charger_step: Amps,
@@ -65,7 +65,7 @@ pub enum Action {
     Load {
         /// Where it hangs.
         circuit: CircuitId,
-        /// How much more, each phase.
+        /// How much more, each phase; without a neutral each pair of lines: L1–L2, L2–L3, L3–L1.
         amps: PerPhase<Amps>,
         /// In which time.
         over: Duration,
