@@ -33,6 +33,8 @@ pub struct House {
     pub days: u32,
     /// Energy a day on average: the heat pump (or else heaters and lamps) takes what the appliances leave of it.
     pub wh_per_day: i64,
+    /// Does everything hang on the one phase that there is?
+    pub is_single_phase: bool,
     /// An inverter heat pump on three phases?
     pub has_heat_pump: bool,
     /// An instantaneous water heater on three phases? It takes more than a small fuse carries.
@@ -43,7 +45,15 @@ pub struct House {
 
 impl Default for House {
     fn default() -> Self {
-        House { seed: 1, days: 1, wh_per_day: 35_000, has_heat_pump: true, has_water_heater: false, has_sauna: false }
+        House {
+            seed: 1,
+            days: 1,
+            wh_per_day: 35_000,
+            is_single_phase: false,
+            has_heat_pump: true,
+            has_water_heater: false,
+            has_sauna: false,
+        }
     }
 }
 
@@ -84,6 +94,9 @@ impl House {
         match self.has_heat_pump {
             true => heat_pump(missing * 3_600 / (days * DAY_S), dice, &mut load),
             false => by_hours(&EVENING, missing / days, dice, &mut load),
+        }
+        if self.is_single_phase {
+            load.milliamps.iter_mut().for_each(|phases| *phases = [phases.iter().sum(), 0, 0]);
         }
         load.milliamps
     }
@@ -404,6 +417,10 @@ mod tests {
         assert_eq!(house(3, 2), house(3, 2));
         assert_ne!(house(3, 2), house(4, 2));
         assert_eq!(house(3, 2).period(), Duration::from_secs(2 * 86_400));
+        let single = House { seed: 3, is_single_phase: true, ..House::default() };
+        assert!(single.seconds().iter().all(|milliamps| milliamps[1..] == [0, 0]));
+        let energy_wh = |house: &House| Load { milliamps: house.seconds() }.energy_wh();
+        assert_eq!(energy_wh(&single), energy_wh(&House { is_single_phase: false, ..single.clone() }));
         // A heater for water comes on top of what is there already.
         let with = House { seed: 3, has_water_heater: true, ..House::default() };
         let most = |house: &House| house.seconds().iter().flatten().copied().max().unwrap_or(0);

@@ -45,7 +45,7 @@ impl Scenario {
         actions.sort_by_key(|(at, _)| *at);
         let script = Script {
             actions,
-            base: file.house.as_ref().map(|house| Arc::new(house.trace(file.plant.seed()))),
+            base: file.house.as_ref().map(|house| Arc::new(house.trace(file.plant.seed(), site.wiring))),
             solar: match &file.sky {
                 Some(sky) => Some(Arc::new(sky.trace(file.plant.seed())?)),
                 None => None,

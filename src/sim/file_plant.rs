@@ -6,6 +6,7 @@ use super::file::{amps, one_of, seconds};
 use super::script::Script;
 use super::sky::{Sky, Weather};
 use super::trace::Trace;
+use crate::site::Wiring;
 use crate::time::Duration;
 use crate::units::{Amps, PerPhase};
 use serde::Deserialize;
@@ -73,12 +74,13 @@ pub struct RawHouse {
 
 impl RawHouse {
     /// What it takes beside all that actions say.
-    pub fn trace(&self, seed: u64) -> Trace<PerPhase<Amps>> {
+    pub fn trace(&self, seed: u64, wiring: Wiring) -> Trace<PerPhase<Amps>> {
         let usual = House::default();
         let house = House {
             seed,
             days: self.days.unwrap_or(usual.days),
             wh_per_day: self.kwh.map_or(usual.wh_per_day, |kwh| (kwh * 1000.0) as i64),
+            is_single_phase: wiring == Wiring::Single,
             has_heat_pump: self.heat_pump.unwrap_or(usual.has_heat_pump),
             has_water_heater: self.water_heater.unwrap_or(usual.has_water_heater),
             has_sauna: self.sauna.unwrap_or(usual.has_sauna),
