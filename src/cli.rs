@@ -1,6 +1,7 @@
 //! What was asked for? Arguments in, exit code out; one function for each subcommand.
 
 mod replay;
+mod simulate;
 
 use crate::clock::Clock;
 use crate::config::{self, CheckOptions, Config, ModbusAddress, Parity};
@@ -59,6 +60,8 @@ enum Command {
     Status(StatusArguments),
     /// Read a live meter or inverter; name what looks wrong
     Probe(ProbeArguments),
+    /// A virtual site in simulated time, as fast as it goes, and how well it was steered
+    Simulate(simulate::SimulateArguments),
     /// Decide a recording of the flight recorder again: the same, bit for bit?
     Replay(replay::ReplayArguments),
     /// A whole virtual site on loopback with real sockets
@@ -129,6 +132,7 @@ pub fn main() -> ExitCode {
         Command::Check { file, no_secrets } => check(&file, no_secrets),
         Command::Status(arguments) => show(&arguments),
         Command::Probe(arguments) => look(&arguments),
+        Command::Simulate(arguments) => simulate::simulate(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => demo(&arguments, log),

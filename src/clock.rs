@@ -1,6 +1,6 @@
 //! What time is it? The only place that reads a clock.
 
-use crate::time::Moment;
+use crate::time::{Duration, Moment};
 use chrono::{DateTime, Utc};
 use std::time::Instant;
 
@@ -21,6 +21,12 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this is the one reader of the clock")]
     pub fn now(&self) -> Moment {
         Moment::START + Instant::now().duration_since(self.start)
+    }
+
+    /// The same to the nanosecond, for measurements.
+    #[expect(clippy::disallowed_methods, reason = "this is the one reader of the clock")]
+    pub fn elapsed(&self) -> Duration {
+        Instant::now().duration_since(self.start)
     }
 
     /// Wall time.

@@ -5,6 +5,7 @@
 
 pub mod appliances;
 mod breaker;
+pub mod builtin;
 mod car;
 mod charger;
 mod curve;
@@ -33,7 +34,7 @@ pub use flow::Flow;
 pub use meter::{VirtualMeter, Voice};
 pub use plant::{Plant, TICK};
 pub use reference::Reference;
-pub use scenario::{Frame, Law, run, run_by};
+pub use scenario::{Frame, Headroom, Law, run, run_by};
 pub use score::{Judge, Score};
 pub use script::{Action, Script};
 

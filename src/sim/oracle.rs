@@ -5,10 +5,11 @@
 use super::car::Plugged;
 use super::plant::Plant;
 use crate::site::{EvseId, Site};
-use crate::units::{Amps, PerPhase};
+use crate::time::Moment;
+use crate::units::{Amps, PerPhase, Phase};
 
-/// Milliwatt-seconds in a kilowatt-hour.
-const KWH: f64 = 3.6e9;
+/// Milliwatt-milliseconds in a kilowatt-hour.
+const KWH: f64 = 3.6e12;
 
 /// Watches a run, a second at a time.
 #[derive(Debug)]
@@ -17,9 +18,10 @@ pub struct Oracle {
     left: Vec<PerPhase<Amps>>,
     /// What each car would have now.
     shares: Vec<Amps>,
-    /// What each car would still want (mW·s); `None` where it is always hungry.
-    wants: Vec<(Option<crate::time::Moment>, Option<i64>)>,
+    /// What each car would still want (mW·ms); `None` where it is always hungry.
+    wants: Vec<(Option<Moment>, Option<i64>)>,
     given: i64,
+    now: Moment,
 }
 
 impl Oracle {
@@ -30,11 +32,14 @@ impl Oracle {
             shares: vec![Amps::ZERO; site.evses.len()],
             wants: vec![(None, None); site.evses.len()],
             given: 0,
+            now: Moment::START,
         }
     }
 
-    /// One second.
+    /// What has passed since the time before, as it is now.
     pub fn see(&mut self, site: &Site, plant: &Plant) {
+        let millis = plant.now().since(self.now).as_millis() as i64;
+        self.now = plant.now();
         for id in site.circuit_ids() {
             let (limit, house) = (site.circuit(id).limit, plant.house(id));
             self.left[id.0] = PerPhase::from_fn(|phase| (limit[phase] - house[phase]).max(Amps::ZERO));
@@ -42,7 +47,7 @@ impl Oracle {
         for id in site.evse_ids() {
             self.shares[id.0] = Amps::ZERO;
             if let Some(plugged) = plant.plugged(id) {
-                self.serve(site, id, plugged);
+                self.serve(site, id, plugged, millis);
             } else {
                 self.wants[id.0] = (None, None);
             }
@@ -59,15 +64,15 @@ impl Oracle {
         self.given as f64 / KWH
     }
 
-    fn serve(&mut self, site: &Site, id: EvseId, plugged: &Plugged) {
+    fn serve(&mut self, site: &Site, id: EvseId, plugged: &Plugged, millis: i64) {
         let (since, wants) = &mut self.wants[id.0];
         if *since != Some(plugged.since) {
             *since = Some(plugged.since);
-            *wants = plugged.car.wants_wh.map(|wh| wh * 3_600_000);
+            *wants = plugged.car.wants_wh.map(|wh| wh * 3_600_000_000);
         }
         let evse = site.evse(id);
         let on_site = evse.rotation.to_site(&plugged.shape());
-        let takes = |phase: &crate::units::Phase| on_site[*phase].is_positive();
+        let takes = |phase: &Phase| on_site[*phase].is_positive();
         let phases: Vec<_> = evse.rotation.phases().iter().filter(takes).collect();
         let rows = || site.path(evse.circuit).flat_map(|circuit| phases.iter().map(move |phase| (circuit, *phase)));
         let most = plugged.car.most.min(evse.most);
@@ -80,7 +85,7 @@ impl Oracle {
         for (circuit, phase) in rows().collect::<Vec<_>>() {
             self.left[circuit.0][phase] -= amps;
         }
-        let given = i64::from(amps.as_milli()) * plugged.volts();
+        let given = i64::from(amps.as_milli()) * plugged.volts() * millis;
         let given = wants.map_or(given, |wants| given.min(wants));
         *wants = wants.map(|wants| wants - given);
         self.given += given;

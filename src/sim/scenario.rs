@@ -25,10 +25,18 @@ pub trait Law {
 }
 
 /// The product's own law.
-struct Headroom<'a> {
+#[derive(Debug)]
+pub struct Headroom<'a> {
     site: &'a Site,
     policy: &'a Policy,
     state: State,
+}
+
+impl<'a> Headroom<'a> {
+    /// Knowing nothing.
+    pub fn new(site: &'a Site, policy: &'a Policy, now: Moment) -> Self {
+        Headroom { site, policy, state: State::new(site, now) }
+    }
 }
 
 impl Law for Headroom<'_> {
@@ -39,7 +47,7 @@ impl Law for Headroom<'_> {
 
 /// Runs `script` for `span`, and shows each moment to `see`.
 pub fn run(site: &Site, policy: &Policy, script: &Script, span: Duration, see: impl FnMut(&Frame<'_>)) {
-    run_by(site, script, span, |now| Headroom { site, policy, state: State::new(site, now) }, see);
+    run_by(site, script, span, |now| Headroom::new(site, policy, now), see);
 }
 
 /// As [`run`], steered by the law that `law` makes. As in the daemon, what is heard together is one step, and the last

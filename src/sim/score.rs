@@ -1,7 +1,8 @@
 //! How well was a site steered? Judged from the plant's truth, never from what its meters say.
 
+use super::breaker::Breaker;
 use super::oracle::Oracle;
-use super::plant::{Plant, TICK};
+use super::plant::Plant;
 use super::scenario::Frame;
 use super::stay::Stay;
 use crate::site::{EvseId, Site};
@@ -9,10 +10,8 @@ use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase, Phase};
 use serde::Serialize;
 
-/// Ticks in a second.
-const TICKS: u64 = 1000 / TICK.as_millis() as u64;
-/// Milliamperes times ticks in an ampere-second.
-const AMPERE_SECOND: f64 = 1000.0 * TICKS as f64;
+/// Milliampere-milliseconds in an ampere-second.
+const AMPERE_SECOND: f64 = 1e6;
 
 /// What came out. Ampere-seconds are summed over the phases of the grid connection.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -29,6 +28,10 @@ pub struct Score {
     pub overload_total_as: f64,
     /// The longest that cars had a share in an overload, on any phase.
     pub overload_longest_s: f64,
+    /// The heat of the quickest breaker or fuse that conforms to its standard, of all circuits: 1 trips.
+    pub breaker_fast_peak: f64,
+    /// The same of the slowest.
+    pub breaker_slow_peak: f64,
     /// Car current from nothing to something.
     pub starts: u32,
     /// Cars that were there.
@@ -51,7 +54,7 @@ pub struct Score {
     pub self_consumption: f64,
     /// The share of the cars' energy that came from the grid.
     pub grid_import_share: f64,
-    /// Decisions that broke a promise about themselves: neither zero nor least…most.
+    /// Decisions that broke a promise about themselves: neither zero nor least…most, or found unsound by their own check.
     pub breaches: u32,
 }
 
@@ -59,6 +62,8 @@ pub struct Score {
 #[derive(Debug)]
 pub struct Judge {
     fuse: PerPhase<Amps>,
+    /// Each circuit's, each phase.
+    breakers: Vec<[Breaker; 3]>,
     oracle: Oracle,
     stays: Vec<Stay>,
     /// What each EVSE was told last.
@@ -66,14 +71,16 @@ pub struct Judge {
     setpoints: Vec<Amps>,
     overload: i64,
     overload_total: i64,
-    overload_since: Option<Moment>,
+    overload_now: Duration,
     overload_longest: Duration,
     sun: Flow,
-    ticks: u64,
+    now: Moment,
+    /// Breaches that the decisions' own check has found.
+    checked: u32,
     score: Score,
 }
 
-/// Energies in watts times ticks.
+/// Energies in watt-milliseconds.
 #[derive(Debug, Clone, Copy, Default)]
 struct Flow {
     generated: i64,
@@ -87,16 +94,18 @@ impl Judge {
     pub fn new(site: &Site) -> Self {
         Judge {
             fuse: site.circuit(Site::ROOT).limit,
+            breakers: site.circuits.iter().map(|circuit| circuit.limit.0.map(Breaker::miniature)).collect(),
             oracle: Oracle::new(site),
             stays: vec![Stay::default(); site.evses.len()],
             told: vec![None; site.evses.len()],
             setpoints: vec![Amps::ZERO; site.evses.len()],
             overload: 0,
             overload_total: 0,
-            overload_since: None,
+            overload_now: Duration::ZERO,
             overload_longest: Duration::ZERO,
             sun: Flow::default(),
-            ticks: 0,
+            now: Moment::START,
+            checked: 0,
             score: Score::default(),
         }
     }
@@ -104,24 +113,29 @@ impl Judge {
     /// One moment of a run: each tick, in order.
     pub fn see(&mut self, site: &Site, frame: &Frame<'_>) {
         let plant = frame.plant;
+        let span = plant.now().since(self.now);
+        let is_second = plant.now().as_millis() / 1000 != self.now.as_millis() / 1000;
+        self.now = plant.now();
         let load = plant.load(Site::ROOT);
         let house = plant.house(Site::ROOT);
         let cars = PerPhase::from_fn(|phase| load[phase] - house[phase]);
-        self.see_overload(plant.now(), &load, &cars);
-        self.see_energy(site, plant);
-        let is_second = self.ticks.is_multiple_of(TICKS);
+        self.see_overload(span, &load, &cars);
+        self.see_energy(site, plant, span);
+        for (id, breakers) in site.circuit_ids().zip(&mut self.breakers) {
+            let load = plant.load(id);
+            breakers.iter_mut().zip(load.0).for_each(|(breaker, amps)| breaker.live(amps.abs(), span));
+        }
         if is_second {
             self.oracle.see(site, plant);
         }
         for id in site.evse_ids() {
-            self.stays[id.0].see(plant, id, self.oracle.share(id), is_second);
+            self.stays[id.0].see(plant, id, self.oracle.share(id), span, is_second);
         }
         for order in frame.orders {
             let told = self.told[order.evse.0].replace(order.amps);
             self.score.setpoints += u32::from(told != Some(order.amps));
         }
         self.see_decision(site, frame);
-        self.ticks += 1;
     }
 
     /// What came out so far.
@@ -132,6 +146,9 @@ impl Judge {
             sessions.iter().filter(|s| s.wanted_kwh > 0.0).map(|s| s.got_kwh / s.wanted_kwh).collect();
         let (sum, squares) =
             shares.iter().fold((0.0, 0.0), |(sum, squares), share| (sum + share, squares + share * share));
+        let peak = |of: fn(&Breaker) -> f64| {
+            self.breakers.iter().flatten().map(of).fold(0.0, |most: f64, peak| most.max(peak))
+        };
         let ratio = |part: i64, whole: i64| if whole > 0 { part as f64 / whole as f64 } else { 0.0 };
         Score {
             energy_kwh: kwh(|s| s.got_kwh),
@@ -140,6 +157,8 @@ impl Judge {
             overload_as: self.overload as f64 / AMPERE_SECOND,
             overload_total_as: self.overload_total as f64 / AMPERE_SECOND,
             overload_longest_s: self.overload_longest.as_secs_f64(),
+            breaker_fast_peak: peak(|breaker| breaker.fast.peak()),
+            breaker_slow_peak: peak(|breaker| breaker.slow.peak()),
             starts: self.stays.iter().map(|stay| stay.starts).sum(),
             sessions: sessions.len() as u32,
             sessions_met: sessions.iter().filter(|s| s.is_met).count() as u32,
@@ -147,43 +166,42 @@ impl Judge {
             jain: if squares > 0.0 { sum * sum / (shares.len() as f64 * squares) } else { 1.0 },
             wait_longest_s: self.stays.iter().map(|stay| stay.wait_longest).max().unwrap_or_default().as_secs_f64(),
             headroom_unused_as: self.stays.iter().map(|stay| stay.unused).sum::<i64>() as f64 / AMPERE_SECOND,
+            breaches: self.score.breaches + self.checked,
             self_consumption: 1.0 - ratio(self.sun.exported, self.sun.generated),
             grid_import_share: ratio(self.sun.cars_from_grid, self.sun.cars),
             ..self.score.clone()
         }
     }
 
-    fn see_overload(&mut self, now: Moment, load: &PerPhase<Amps>, cars: &PerPhase<Amps>) {
+    fn see_overload(&mut self, span: Duration, load: &PerPhase<Amps>, cars: &PerPhase<Amps>) {
+        let millis = span.as_millis() as i64;
         let mut share = 0;
         for phase in Phase::ALL {
             let excess = (load[phase] - self.fuse[phase]).max(Amps::ZERO);
-            self.overload_total += i64::from(excess.as_milli());
+            self.overload_total += i64::from(excess.as_milli()) * millis;
             share += i64::from(excess.min(cars[phase].max(Amps::ZERO)).as_milli());
         }
-        self.overload += share;
-        match share > 0 {
-            true => {
-                let since = *self.overload_since.get_or_insert(now);
-                self.overload_longest = self.overload_longest.max(now.since(since) + TICK);
-            }
-            false => self.overload_since = None,
-        }
+        self.overload += share * millis;
+        self.overload_now = if share > 0 { self.overload_now + span } else { Duration::ZERO };
+        self.overload_longest = self.overload_longest.max(self.overload_now);
     }
 
-    fn see_energy(&mut self, site: &Site, plant: &Plant) {
+    fn see_energy(&mut self, site: &Site, plant: &Plant, span: Duration) {
+        let millis = span.as_millis() as i64;
         let net = plant.flow(Site::ROOT).watts.0.iter().map(|watts| i64::from(*watts)).sum::<i64>();
         let cars = site.evse_ids().filter_map(|id| plant.plugged(id)).map(|car| i64::from(car.watts())).sum::<i64>();
-        let generated = i64::from(plant.sun());
-        self.sun.generated += generated;
-        self.sun.exported += (-net).clamp(0, generated.max(0));
-        self.sun.cars += cars;
-        self.sun.cars_from_grid += net.clamp(0, cars);
+        let generated = i64::from(plant.sun()).max(0);
+        self.sun.generated += generated * millis;
+        self.sun.exported += (-net).clamp(0, generated) * millis;
+        self.sun.cars += cars * millis;
+        self.sun.cars_from_grid += net.clamp(0, cars) * millis;
     }
 
     fn see_decision(&mut self, site: &Site, frame: &Frame<'_>) {
         if frame.decision.setpoints.len() != site.evses.len() {
             return;
         }
+        self.checked = self.checked.max(frame.decision.breaches);
         let setpoints = &frame.decision.setpoints;
         if setpoints.iter().zip(&self.setpoints).all(|(new, old)| new.amps == *old) {
             return;

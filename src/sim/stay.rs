@@ -1,6 +1,6 @@
 //! How did the cars at one EVSE fare? What each wanted and got, how long it waited, how often it was paused.
 
-use super::plant::{Plant, TICK};
+use super::plant::Plant;
 use crate::site::EvseId;
 use crate::time::{Duration, Moment};
 use crate::units::Amps;
@@ -30,7 +30,7 @@ pub struct Stay {
     pub starts: u32,
     /// The longest that a car wanted current and had none offered.
     pub wait_longest: Duration,
-    /// Milliamperes times ticks that the oracle would have given beyond what the car took.
+    /// Milliampere-milliseconds that the oracle would have given beyond what the car took.
     pub unused: i64,
     waiting_since: Option<Moment>,
     was_drawing: bool,
@@ -38,8 +38,8 @@ pub struct Stay {
 }
 
 impl Stay {
-    /// One tick. `oracle` is what a perfect controller would give now.
-    pub fn see(&mut self, plant: &Plant, id: EvseId, oracle: Amps, is_second: bool) {
+    /// The `span` up to now. `oracle` is what a perfect controller would give now.
+    pub fn see(&mut self, plant: &Plant, id: EvseId, oracle: Amps, span: Duration, is_second: bool) {
         let Some(plugged) = plant.plugged(id) else {
             self.past.extend(self.now.take().map(|(_, session)| session));
             (self.waiting_since, self.was_drawing, self.was_offered) = (None, false, false);
@@ -67,14 +67,14 @@ impl Stay {
             false => self.waiting_since = None,
         }
         if is_hungry {
-            self.unused += i64::from((oracle - draw).max(Amps::ZERO).as_milli());
+            self.unused += i64::from((oracle - draw).max(Amps::ZERO).as_milli()) * span.as_millis() as i64;
         }
         if is_second {
             session.got_kwh = plugged.energy_wh(plant.now()) as f64 / 1000.0;
             session.wanted_kwh = match plugged.car.wants_wh {
                 Some(wanted) => wanted as f64 / 1000.0,
                 None => {
-                    let hours = (now.since(plugged.since) + TICK).as_secs_f64() / 3600.0;
+                    let hours = now.since(plugged.since).as_secs_f64() / 3600.0;
                     plugged.car.most.as_f64() * plugged.volts() as f64 / 1000.0 * hours
                 }
             };
