@@ -47,7 +47,7 @@ struct Peaks {
 
 /// The smallest of the last span to twice that.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-struct Lows {
+pub(super) struct Lows {
     now: Option<PerPhase<Amps>>,
     before: Option<PerPhase<Amps>>,
     turned: Moment,
@@ -79,7 +79,7 @@ impl Base {
 
     /// The smallest lately: what of it cars that report late cannot have caused.
     pub(super) fn lowest(&self, phase: Phase) -> Option<Amps> {
-        [self.lows.now, self.lows.before].into_iter().flatten().map(|base| base[phase]).min()
+        self.lows.least(phase)
     }
 
     /// The greatest for as long as this phase asks to be remembered, and for `blind` at least.
@@ -133,7 +133,12 @@ impl Peaks {
 }
 
 impl Lows {
-    fn hear(&mut self, base: PerPhase<Amps>, span: Duration, now: Moment) {
+    /// The smallest on this phase; `None` where nothing has been heard.
+    pub(super) fn least(&self, phase: Phase) -> Option<Amps> {
+        [self.now, self.before].into_iter().flatten().map(|base| base[phase]).min()
+    }
+
+    pub(super) fn hear(&mut self, base: PerPhase<Amps>, span: Duration, now: Moment) {
         if now.since(self.turned) > span * 2 {
             *self = Lows { now: None, before: None, turned: now };
         } else if now.since(self.turned) >= span {

@@ -58,6 +58,8 @@ pub(super) struct Car {
     resumed: Option<Amps>,
     /// A phase's current as last proven or assumed.
     draw: Amps,
+    /// When it was last assumed to take more than before.
+    grew_at: Option<Moment>,
     /// Past setpoints and when each ended, the newest last.
     past: Vec<(Moment, Amps)>,
     /// Its own meter stood above the new limit when it was cut: a fall will prove it.
@@ -138,6 +140,7 @@ impl Car {
             session: None,
             resumed: None,
             draw: Amps::ZERO,
+            grew_at: None,
             past: Vec::new(),
             falls_since: None,
             stands_since: None,
@@ -288,6 +291,17 @@ impl Car {
         self.draw = self.draw.min(amps);
     }
 
+    /// What it was told at this moment.
+    #[cfg(test)]
+    pub(super) fn told_at(&self, at: Moment) -> Amps {
+        self.past.iter().find(|(ended, _)| *ended > at).map_or(self.setpoint, |(_, amps)| *amps)
+    }
+
+    /// Has it been assumed to take no less than this for so long?
+    pub(super) fn is_steady(&self, span: Duration, now: Moment) -> bool {
+        self.grew_at.is_some_and(|at| now >= at + span)
+    }
+
     /// Has the last raise had the time to show?
     pub(super) fn is_settled(&self, evse: &Evse, now: Moment) -> bool {
         self.raised_at.is_none_or(|at| now >= at + evse.response)
@@ -407,7 +421,12 @@ impl Car {
             // Assumed, without a meter or when it has gone silent: a charging car takes its setpoint once its response
             // time is over.
             match report.plug {
-                Plug::Charging if self.is_settled(evse, now) => self.draw = self.setpoint,
+                Plug::Charging if self.is_settled(evse, now) => {
+                    if self.setpoint > self.draw {
+                        self.grew_at = Some(now);
+                    }
+                    self.draw = self.setpoint;
+                }
                 // Not heard since our start: what was known before holds.
                 Plug::Charging | Plug::Unknown => {}
                 Plug::Available

@@ -1,6 +1,6 @@
 //! How much can each circuit still give to cars? limit − margin − base load, a phase, with what pending cuts will free.
 
-use super::base::Base;
+use super::base::{Base, Lows};
 use super::car::Draw;
 use super::observation::Sample;
 use super::queue::Setting;
@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 /// A base load that the cars' own meters have not explained for this long is taken for the house's.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// As far back as the smallest load of the last while may reach.
+pub(super) const LOOKS_BACK: Duration = Duration::from_secs(30);
 /// Beside a reading this old nobody is raised into the last [`OLD_MARGIN`].
 const OLD: Duration = Duration::from_secs(5);
 const OLD_MARGIN: Amps = Amps::whole(1);
@@ -28,6 +30,9 @@ pub(super) struct RowMemory {
     /// What of the next fall a car's own meter has told already.
     explained: PerPhase<Amps>,
     base: Base,
+    /// The smallest load of the last [`PATIENCE`] to [`LOOKS_BACK`]: no car took more all that time, unless something
+    /// feeds in.
+    borne: Lows,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -218,6 +223,14 @@ impl RowMemory {
         self.base.last_cut(phase)
     }
 
+    /// What the meter bears out of a draw that is only assumed, with this sample.
+    pub(super) fn bears_out(&self, sample: &Sample) -> PerPhase<Amps> {
+        let least = |phase: Phase| {
+            self.borne.least(phase).map_or(sample.current[phase], |seen| seen.min(sample.current[phase]))
+        };
+        PerPhase::from_fn(|phase| least(phase).max(Amps::ZERO))
+    }
+
     /// How far the load has fallen with this sample; nothing for one that has been heard before.
     pub(super) fn fall(&self, sample: &Sample) -> PerPhase<Amps> {
         match self.last_sample {
@@ -256,6 +269,7 @@ impl RowMemory {
         let new = sample.filter(|sample| Some(sample.at) > self.last_sample);
         if let Some(sample) = new {
             self.hear(sample);
+            self.borne.hear(sample.current, PATIENCE, now);
         }
         let load = match circuit.meter {
             Some(_) => sample.map(|sample| sample.current),

@@ -227,8 +227,9 @@ impl State {
 pub fn step(site: &Site, state: &mut State, observation: &Observation, policy: &Policy, now: Moment) -> Decision {
     let setting = Setting { site, policy, wall: observation.wall, now };
     learn_from_meters(site, state, observation, now);
-    let draws: Vec<Draw> =
+    let mut draws: Vec<Draw> =
         site.evse_ids().map(|id| state.cars[id.0].observe(site.evse(id), &observation.reports[id.0], now)).collect();
+    bear_out(site, state, observation, &mut draws, now);
     let freshness = freshness(site, state, observation, &draws, now);
     let sights = sights(site, &freshness);
     let before: Vec<Amps> = state.cars.iter().map(|car| car.setpoint).collect();
@@ -310,6 +311,24 @@ fn learn_from_meters(site: &Site, state: &mut State, observation: &Observation, 
             let nearest = site.path(site.evse(id).circuit).find(|above| site.circuit(*above).meter.is_some());
             if nearest == Some(circuit) {
                 state.cars[id.0].judge(site.evse(id), is_unshown, now);
+            }
+        }
+    }
+}
+
+/// A car without a meter of its own is assumed to take what it is told, but no more than the meters above it have shown
+/// all the time: a cut of what it never took would free nothing. Where the sun lends, they show less than flows.
+fn bear_out(site: &Site, state: &State, observation: &Observation, draws: &mut [Draw], now: Moment) {
+    if observation.inverters.iter().flatten().any(|inverter| inverter.watts > 0) {
+        return;
+    }
+    for (meter, sample) in site.meters.iter().zip(&observation.samples) {
+        let Some(sample) = sample else { continue };
+        let most = state.rows[meter.circuit.0].bears_out(sample);
+        for id in site.evse_ids().filter(|id| site.feeds(meter.circuit, *id)) {
+            let draw = &mut draws[id.0];
+            if !draw.is_measured && state.cars[id.0].is_steady(headroom::LOOKS_BACK, now) {
+                draw.least = PerPhase::from_fn(|phase| draw.least[phase].min(most[phase]));
             }
         }
     }

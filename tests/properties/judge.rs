@@ -299,10 +299,7 @@ impl<'a> Judge<'a> {
                 let over = (load[phase] - limit).min(cars);
                 let since = &mut self.over_since[circuit.0][phase];
                 *since = (over.is_positive() && is_healthy).then(|| since.unwrap_or(now));
-                // Without a meter of its own a car is assumed to take its setpoint: a cut that only takes what it left
-                // unused is waited for in vain, and the next, and the one after.
-                let waits = if below.iter().all(|id| speaks_often(site, *id)) { 1 } else { 3 };
-                let bound = interval + self.day.script.meter_latency + Duration::from_secs(1) + response * waits;
+                let bound = interval + self.day.script.meter_latency + Duration::from_secs(1) + response;
                 if since.is_some_and(|since| now > since.max(self.disturbed_until) + bound) {
                     *since = None;
                     let id = &site.circuit(circuit).id;

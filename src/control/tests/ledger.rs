@@ -273,6 +273,53 @@ fn a_pause_is_kept_up_with_a_lost_meter_where_the_fallback_need_not_fit() {
 }
 
 #[test]
+fn a_car_without_meter_that_takes_less_than_it_is_told_is_cut_below_what_it_takes_within_two_responses() {
+    let mut world = World::new();
+    world.site.evses[0].metering = None;
+    world.plug_in(0);
+    world.run(100);
+    assert_eq!(world.amps()[0], 16);
+    // It has never taken more than eight.
+    world.takes(0, Amps::whole(8));
+    world.wait(60);
+    world.house = [3, 20, 3];
+    let mut overload = 0;
+    for _ in 0..30 {
+        let told = world.second();
+        overload += u32::from(told.rows[0].load.unwrap()[Phase::L2] > Amps::whole(25));
+        // It follows after three seconds.
+        let due = world.now - Duration::from_secs(3);
+        let told = world.state.cars[0].told_at(due).min(Amps::whole(8));
+        world.takes(0, told);
+    }
+    assert!(overload <= 9, "{overload} s: two responses of four, and the sample that shows it");
+}
+
+#[test]
+fn a_cut_that_the_own_meter_has_shown_is_not_credited_though_it_always_speaks_later_than_the_grids() {
+    let mut world = World::new();
+    world.site.evses[0].response = Duration::from_secs(13);
+    world.plug_in(0);
+    world.run(200);
+    let later = |world: &mut World, amps: i32, load: i32| {
+        world.now = world.now + Duration::from_secs(1);
+        world.takes(0, Amps::whole(amps));
+        world.seen.reports[0].measured.as_mut().unwrap().at = world.now;
+        let at = world.now - Duration::from_millis(300);
+        let current = PerPhase([Amps::whole(10), Amps::whole(load), Amps::whole(10)]);
+        world.seen.samples[0] = Some(Sample { at, current, watts: None, millivolts: None });
+        world.step();
+    };
+    later(&mut world, 16, 19);
+    later(&mut world, 16, 29);
+    assert_eq!(world.amps()[0], 11);
+    // The car falls by five while the house takes five more: the grid's meter shows no fall at all.
+    later(&mut world, 11, 29);
+    later(&mut world, 11, 29);
+    assert!(world.amps()[0] <= 6, "{:?}: 29 A of 25 A flow", world.amps());
+}
+
+#[test]
 fn a_house_step_is_counted_as_long_as_cars_add_to_it() {
     let mut world = World::with_sixteen(LapseClass::A);
     assert_eq!(world.wait(1).rows[0].exposure, Exposure::default());
