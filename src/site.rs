@@ -213,7 +213,10 @@ impl Rotation {
 pub struct Tuning {
     /// No raise on a row for so long after its last cut.
     pub hold: Duration,
-    /// A paused car restarts no sooner than this.
+    /// Nobody is raised above what has fitted for so long, and two or six times as long where a phase has been cut again
+    /// and again; at most a minute.
+    pub memory: Duration,
+    /// The longest rest of a paused car; after its first pause it rests a fifth of that.
     pub restart: Duration,
     /// A car keeps its turn at least so long where the minimums do not all fit.
     pub dwell: Duration,
@@ -233,6 +236,7 @@ impl Default for Tuning {
     fn default() -> Self {
         Tuning {
             hold: Duration::from_secs(10),
+            memory: Duration::from_secs(20),
             restart: Duration::from_secs(300),
             dwell: Duration::from_secs(900),
             ageing: Some(Duration::from_secs(900)),

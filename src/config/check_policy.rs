@@ -53,6 +53,7 @@ pub fn tuning(row: &Row, faults: &mut Faults) -> Option<Tuning> {
     let ageing = seconds(row, "ageing_s")?;
     Some(Tuning {
         hold: seconds(row, "hold_s")?,
+        memory: seconds(row, "memory_s")?,
         restart: seconds(row, "restart_s")?,
         dwell: seconds(row, "dwell_s")?,
         ageing: (!ageing.is_zero()).then_some(ageing),

@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 /// Peaks are kept in spans of this.
 const BUCKET: Duration = Duration::from_secs(2);
-/// As many as the longest [`MEMORY`] and the slowest car's meter need, and some.
-const BUCKETS: usize = 64;
-/// Nobody rises above what has fitted for so long: after a calm while; after the second cut within [`UNREST`]; after
-/// the third. A thermostat or a hob comes again (their cycles take 5 s to 3 min), a kettle does not. Found by trial on
-/// generated houses: docs/CONTROL.md has the figures.
-const MEMORY: [Duration; 3] = [Duration::from_secs(20), Duration::from_secs(40), Duration::from_secs(120)];
-/// Cuts so long ago are forgotten.
-const UNREST: Duration = Duration::from_secs(400);
+/// As many as the longest memory needs: six minutes.
+const BUCKETS: usize = 182;
+/// Nobody rises above what has fitted for so many times the usual memory: after a calm while; after the second cut
+/// within [`UNREST`]; after the third. A thermostat or a hob comes again (their cycles take 5 s to 3 min), a kettle does
+/// not. Found by trial on generated houses: docs/CONTROL.md has the figures.
+const TIMES: [u32; 3] = [1, 2, 6];
+/// Cuts so many memories ago are forgotten.
+const UNREST: u32 = 20;
 /// Cuts closer together than this answer one event.
 const ONE_EVENT: Duration = Duration::from_secs(8);
 
@@ -33,7 +33,7 @@ pub(super) struct Base {
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Cuts {
     /// Answers to different events.
-    events: [Option<Moment>; MEMORY.len()],
+    events: [Option<Moment>; TIMES.len()],
     last: Option<Moment>,
 }
 
@@ -82,11 +82,11 @@ impl Base {
         self.lows.least(phase)
     }
 
-    /// The greatest for as long as this phase asks to be remembered, and for `blind` at least.
-    pub(super) fn highest(&self, phase: Phase, blind: Duration, now: Moment) -> Option<Amps> {
+    /// The greatest of the last `memory`, of a multiple of it where this phase is restless, and of `blind` at least.
+    pub(super) fn highest(&self, phase: Phase, memory: Duration, blind: Duration, now: Moment) -> Option<Amps> {
         let cuts = &self.cuts[phase];
-        let recent = cuts.events.iter().flatten().filter(|at| now.since(**at) < UNREST).count();
-        let span = MEMORY[recent.saturating_sub(1).min(MEMORY.len() - 1)].max(blind);
+        let recent = cuts.events.iter().flatten().filter(|at| now.since(**at) < memory * UNREST).count();
+        let span = (memory * TIMES[recent.saturating_sub(1).min(TIMES.len() - 1)]).max(blind);
         let peak = self.peaks.greatest(phase, span);
         [peak, self.now.map(|base| base[phase])].into_iter().flatten().max()
     }
@@ -153,6 +153,7 @@ mod tests {
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(15);
+    const USUAL: Duration = Duration::from_secs(20);
 
     fn at(seconds: u64) -> Moment {
         Moment::from_millis(seconds * 1000)
@@ -172,7 +173,7 @@ mod tests {
     }
 
     fn highest(base: &Base, phase: Phase, second: u64) -> Amps {
-        base.highest(phase, Duration::ZERO, at(second)).unwrap()
+        base.highest(phase, USUAL, Duration::ZERO, at(second)).unwrap()
     }
 
     #[test]
@@ -193,7 +194,7 @@ mod tests {
     #[test]
     fn a_car_that_reports_late_makes_the_memory_as_long_as_it_is_blind() {
         let base = with_peaks(&[100], 130);
-        assert_eq!(base.highest(Phase::L1, Duration::from_secs(40), at(130)), Some(Amps::whole(10)));
+        assert_eq!(base.highest(Phase::L1, USUAL, Duration::from_secs(40), at(130)), Some(Amps::whole(10)));
     }
 
     #[test]

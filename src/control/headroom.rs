@@ -88,6 +88,7 @@ struct Facts {
     limit: Amps,
     margin: Amps,
     base: Amps,
+    memory: Duration,
     now: Moment,
 }
 
@@ -307,7 +308,8 @@ impl RowMemory {
                         (limit[phase], limit[phase], limit[phase]);
                 }
                 (false, Some(base)) => {
-                    let facts = Facts { limit: limit[phase], margin: circuit.margin[phase], base: base[phase], now };
+                    let (limit, margin, memory) = (limit[phase], circuit.margin[phase], site.tuning.memory);
+                    let facts = Facts { limit, margin, base: base[phase], memory, now };
                     self.give(&mut view, phase, sample, below, &facts);
                 }
             }
@@ -317,13 +319,13 @@ impl RowMemory {
 
     /// What this circuit can give on a phase whose base load is known.
     fn give(&self, view: &mut RowView, phase: Phase, sample: Option<&Sample>, below: &Below, facts: &Facts) {
-        let Facts { limit, margin, base, now } = *facts;
+        let Facts { limit, margin, base, memory, now } = *facts;
         let slack = margin.scaled(1, 2);
         // What cars leave of their setpoints keeps a part of the margin already.
         let all = limit - (margin - below.shy[phase]).max(Amps::ZERO);
         let target = all - below.soon[phase];
         let lowest = self.base.lowest(phase).unwrap_or(base);
-        let highest = self.base.highest(phase, below.blind, now).unwrap_or(base);
+        let highest = self.base.highest(phase, memory, below.blind, now).unwrap_or(base);
         let is_old = sample.is_some_and(|sample| now.since(sample.at) > OLD);
         let old_margin = if is_old { OLD_MARGIN } else { Amps::ZERO };
         view.shown.headroom[phase] = limit - margin - base;

@@ -5,7 +5,7 @@ use super::car::{Car, Draw};
 use super::headroom::{RowMemory, RowView};
 use super::queue::Sight;
 use super::reason::Reason;
-use crate::site::{EvseId, Site};
+use crate::site::{CircuitId, EvseId, Site};
 use crate::time::Moment;
 use crate::units::{Amps, PerPhase};
 
@@ -60,25 +60,58 @@ fn cut(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory]) {
 /// Those above their share make room where somebody else is short of his.
 fn make_room(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory], target: &[Share]) {
     let had = had(scene, cars);
-    let mut is_short: Vec<PerPhase<bool>> = vec![PerPhase::default(); scene.rows.len()];
+    let mut yields = vec![PerPhase::<Option<Yield>>::default(); scene.rows.len()];
     for (ask, share) in scene.queue.iter().zip(target) {
-        let lacks = share.amps - cars[ask.evse.0].setpoint;
-        // The odd step goes to whoever is first in the queue, and that may change with every report: it is worth no cut.
-        let is_felt = lacks > ask.step && lacks >= scene.site.tuning.dead_band;
+        let setpoint = cars[ask.evse.0].setpoint;
+        let lacks = share.amps - setpoint;
+        let is_felt = lacks >= ask.step.max(scene.site.tuning.dead_band);
         if !is_felt || !may_rise(scene, ask.evse, share.amps) || is_held(scene, memory, ask) {
             continue;
         }
+        // Among equals the odd step goes to whoever is first, and that may change with every report: it is worth no cut.
+        let to = match lacks > ask.step {
+            true => Yield { tier: i8::MAX, above: Amps::ZERO },
+            false => Yield { tier: ask.tier, above: setpoint + ask.step },
+        };
         for circuit in scene.site.path(scene.site.evse(ask.evse).circuit) {
             for phase in ask.phases.iter() {
-                is_short[circuit.0][phase] |= scene.rows[circuit.0].fair[phase] - had[circuit.0][phase] < lacks;
+                if scene.rows[circuit.0].fair[phase] - had[circuit.0][phase] < lacks {
+                    let slot = &mut yields[circuit.0][phase];
+                    *slot = Some(slot.map_or(to, |other| other.or(to)));
+                }
             }
         }
     }
     for (ask, share) in scene.queue.iter().zip(target) {
-        let mut path = scene.site.path(scene.site.evse(ask.evse).circuit);
-        if path.any(|circuit| ask.phases.iter().any(|phase| is_short[circuit.0][phase])) {
+        let setpoint = cars[ask.evse.0].setpoint;
+        let gives_way = |circuit: CircuitId| {
+            ask.phases.iter().any(|phase| yields[circuit.0][phase].is_some_and(|to| to.is_due(ask.tier, setpoint)))
+        };
+        if scene.site.path(scene.site.evse(ask.evse).circuit).any(gives_way) {
             lower(scene, &mut cars[ask.evse.0], memory, share, false);
         }
+    }
+}
+
+/// Who gives way on a row: all of the tiers below this one, and those of this one who have more.
+#[derive(Debug, Clone, Copy)]
+struct Yield {
+    tier: i8,
+    above: Amps,
+}
+
+impl Yield {
+    /// Whoever gives way to one of both.
+    fn or(self, other: Yield) -> Yield {
+        match self.tier == other.tier {
+            true => Yield { tier: self.tier, above: self.above.min(other.above) },
+            false if self.tier > other.tier => self,
+            false => other,
+        }
+    }
+
+    fn is_due(self, tier: i8, setpoint: Amps) -> bool {
+        tier < self.tier || (tier == self.tier && setpoint > self.above)
     }
 }
 

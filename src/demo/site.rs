@@ -139,16 +139,21 @@ refresh_s = 10
 [recorder]
 dir = "{state}/flight"
 
+{CONTROL}"#
+    )
+}
+
+/// All quicker than in life: the story takes two minutes.
+const CONTROL: &str = "
 [control]
 hold_s = 3
+memory_s = 1
 restart_s = 8
 dwell_s = 15
 stale_after_s = 2
 lost_after_s = 5
 good_samples = 5
-"#
-    )
-}
+";
 
 /// What the policy cloud says: the owner first, then members, guests last.
 pub fn policy(now: DateTime<Utc>) -> String {

@@ -86,6 +86,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct RawControl {
     hold_s: Option<f64>,
+    memory_s: Option<f64>,
     restart_s: Option<f64>,
     dwell_s: Option<f64>,
     ageing_s: Option<f64>,
@@ -204,6 +205,7 @@ impl File {
         let raw = &self.control;
         Tuning {
             hold: raw.hold_s.map_or(usual.hold, seconds),
+            memory: raw.memory_s.map_or(usual.memory, seconds),
             restart: raw.restart_s.map_or(usual.restart, seconds),
             dwell: raw.dwell_s.map_or(usual.dwell, seconds),
             ageing: match raw.ageing_s {

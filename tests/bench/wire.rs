@@ -178,6 +178,7 @@ allow_unauthenticated = true
 
 [control]
 hold_s = 0
+memory_s = 0
 "#
     );
     for charger in 0..CHARGERS {

@@ -99,7 +99,7 @@ impl House {
             http = {{ listen = "127.0.0.1:0" }}
             recorder = {{ dir = "{}/flight" }}
             ocpp = {{ listen = "127.0.0.1:0", meter_interval_s = 1 }}
-            control = {{ hold_s = 1, restart_s = 1, dwell_s = 5, stale_after_s = 2, lost_after_s = 4, good_samples = 3 }}
+            control = {{ hold_s = 1, memory_s = 1, restart_s = 1, dwell_s = 5, stale_after_s = 2, lost_after_s = 4, good_samples = 3 }}
             "#,
             self.folder.path().display(),
             self.meter.address,

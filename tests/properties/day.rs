@@ -80,6 +80,7 @@ fn site(dice: &mut Dice) -> Site {
         evses: Vec::new(),
         meters: Vec::new(),
         tuning: Tuning {
+            memory: Duration::from_secs(dice.one(&[2, 20])),
             restart: Duration::from_secs(dice.one(&[15, 30])),
             dwell: Duration::from_secs(dice.one(&[30, 90])),
             ageing: dice.chance(50).then_some(Duration::from_secs(40)),

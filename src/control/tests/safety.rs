@@ -224,7 +224,7 @@ fn a_ramp_of_the_house_does_not_make_a_charger_without_meter_a_liar() {
             assert_ne!(told.setpoints[0].because, Reason::Disobeys, "ramp {ramp}");
         }
         world.house[1] = 8;
-        world.run(60);
+        world.run(150);
     }
     assert_eq!(world.amps()[0], 16, "{told:?}");
 }
