@@ -109,6 +109,8 @@ pub(super) struct Below {
     pub reserved: PerPhase<Amps>,
     /// The same, once the cuts under way have shown.
     pub soon: PerPhase<Amps>,
+    /// What those that charge need to go on.
+    pub floor: PerPhase<Amps>,
     /// What they may take beside that, and nobody is cut for.
     pub latent: PerPhase<Amps>,
     /// What all fall back to.
@@ -147,6 +149,9 @@ impl Below {
                 true => {
                     self.asking[phase] += site.evse(evse).fallback;
                     self.shy[phase] += draw.shy;
+                    if draw.worst.is_positive() {
+                        self.floor[phase] += site.evse(evse).least;
+                    }
                 }
                 false => {
                     self.reserved[phase] += draw.worst - draw.latent;
@@ -335,8 +340,8 @@ impl RowMemory {
         view.cut_above[phase] = target + slack - lowest;
         if self.base.is_sure() && target + RAMP - base < view.cut_above[phase] {
             // Whatever is not the cars' is the house's: they need not draw what does not fit beside it before it is
-            // taken from them.
-            view.keep[phase] = target - base;
+            // taken from them. Nobody is paused for what does not flow.
+            view.keep[phase] = (target - base).max(below.floor[phase]);
             view.cut_above[phase] = target + RAMP - base;
         }
         if let Some(sample) = sample {

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 /// Readings that are kept: a circuit's sample is at most a few of them old.
 const MOST: usize = 8;
 /// Readings so close to a sample speak of the same current: a car climbs by less than [`RAMP`] between them.
-const SAME_TIME: Duration = Duration::from_millis(500);
-/// What a car may have climbed in [`SAME_TIME`], at 3 A/s.
+const SAME_TIME: Duration = Duration::from_millis(200);
+/// What a car may have climbed in [`SAME_TIME`], at some 7 A/s.
 pub(super) const RAMP: Amps = Amps::milli(1_500);
 /// A car stays so far below its setpoint at most; what is further off takes less for reasons of its own.
 const SHYEST: Amps = Amps::whole(1);
@@ -87,7 +87,7 @@ mod tests {
     fn a_sample_is_set_against_the_reading_of_its_own_moment() {
         let readings = heard(&[(1_000, 6), (2_000, 8), (12_000, 16)]);
         let nearest = |millis| readings.nearest(at(millis), at(0), Amps::milli(500));
-        assert_eq!(nearest(2_400), Some((PerPhase::all(Amps::whole(8)), true)));
+        assert_eq!(nearest(2_200), Some((PerPhase::all(Amps::whole(8)), true)));
         assert_eq!(nearest(6_000), Some((PerPhase::all(Amps::whole(8)), false)), "four seconds off");
         assert_eq!(readings.before(at(11_900)), Some(&PerPhase::all(Amps::whole(8))));
         assert_eq!(readings.before(at(900)), None);

@@ -18,6 +18,8 @@ async fn what_the_daemon_has_decided_is_decided_again_and_a_changed_byte_is_foun
     let mut gateway = house.open(POLICY).await;
     house.arrive(LEFT, Some(CARD));
     gateway.until("it has all", |status| has_all(status, "left")).await;
+    // Until its own meter has said so too.
+    sleep(Duration::from_millis(1_000)).await;
     house.arrive(RIGHT, None);
     house.load([20, 9, 9]);
     gateway.until("it is cut", |status| amps(status, "left").is_some_and(|amps| amps < MOST)).await;
