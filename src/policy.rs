@@ -9,6 +9,10 @@ use crate::units::{Amps, PerPhase};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// An identity token of OCPP 2.0.1 has up to 255 bytes, one of 1.6 up to 20, a card's number 14 or 20.
+const SHORT: usize = 64;
 
 /// The rules in force.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -58,7 +62,7 @@ pub enum Origin {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Class {
     /// Its id in the document.
-    pub id: String,
+    pub id: Arc<str>,
     /// −9…9, higher first.
     pub priority: i8,
     /// Share within a tier, 1 or more.
@@ -75,7 +79,7 @@ pub struct Principal {
     /// Its id in the document.
     pub id: String,
     /// Name for people.
-    pub alias: Option<String>,
+    pub alias: Option<Arc<str>>,
     /// Index into [`Policy::classes`].
     pub class: usize,
     /// Where it may charge; `None`: everywhere.
@@ -121,16 +125,16 @@ pub enum Verdict {
     Unknown,
 }
 
-/// Who a session belongs to, as far as control and people need to know.
+/// Who a session belongs to, as far as control and people need to know. Names are the policy's own: shared, not copied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entitlement {
     /// May it charge now?
     pub verdict: Verdict,
     /// The class's id; empty where there is none.
-    pub class: String,
+    pub class: Arc<str>,
     /// Name for people, if it may be shown; in no recording.
     #[serde(skip)]
-    pub alias: Option<String>,
+    pub alias: Option<Arc<str>>,
     /// −9…9, higher first.
     pub priority: i8,
     /// Share within a tier.
@@ -166,7 +170,7 @@ impl Policy {
     /// day is not known; dates wait until it is.
     pub fn entitlement(&self, evse: EvseId, token: Option<&str>, wall: Option<DateTime<Utc>>) -> Entitlement {
         let Some(rule) = self.evses.get(evse.0) else { return self.refused(Verdict::Unknown) };
-        let known = token.and_then(|text| self.tokens.get(&normalise(text)));
+        let known = token.and_then(|text| self.token(text));
         if let Some(token) = known {
             return match (token.is_accepted, is_over(token.valid_until, wall)) {
                 (false, _) => self.refused(Verdict::Blocked),
@@ -183,6 +187,18 @@ impl Policy {
         }
     }
 
+    fn token(&self, text: &str) -> Option<&Token> {
+        // Nearly all are as short as this, and are looked up without a copy on the heap.
+        let mut short = [0; SHORT];
+        let mut len = 0;
+        for byte in text.bytes().filter(|byte| !is_separator(char::from(*byte))) {
+            let Some(place) = short.get_mut(len) else { return self.tokens.get(&normalise(text)) };
+            *place = byte.to_ascii_uppercase();
+            len += 1;
+        }
+        std::str::from_utf8(&short[..len]).ok().and_then(|text| self.tokens.get(text))
+    }
+
     fn of_principal(&self, index: usize, evse: EvseId, rule: &EvseRule, wall: Option<DateTime<Utc>>) -> Entitlement {
         let Some(principal) = self.principals.get(index) else { return self.refused(Verdict::Unknown) };
         let Some(class) = self.classes.get(principal.class) else { return self.refused(Verdict::Unknown) };
@@ -196,7 +212,7 @@ impl Policy {
         }
     }
 
-    fn of_class(&self, class: &Class, alias: Option<String>, rule: &EvseRule) -> Entitlement {
+    fn of_class(&self, class: &Class, alias: Option<Arc<str>>, rule: &EvseRule) -> Entitlement {
         let ceiling = [class.ceiling, rule.ceiling].into_iter().flatten().min();
         Entitlement {
             verdict: if class.new_sessions { Verdict::Accepted } else { Verdict::Blocked },
@@ -209,7 +225,7 @@ impl Policy {
     }
 
     fn refused(&self, verdict: Verdict) -> Entitlement {
-        Entitlement { verdict, class: String::new(), alias: None, priority: 0, weight: 1, ceiling: None }
+        Entitlement { verdict, class: Arc::default(), alias: None, priority: 0, weight: 1, ceiling: None }
     }
 }
 
@@ -219,7 +235,11 @@ fn is_over(until: Option<DateTime<Utc>>, wall: Option<DateTime<Utc>>) -> bool {
 
 /// Upper case without separators, so that `04:a2-b3` and `04A2B3` are one card. OCPP 1.6 compares idTags without case.
 pub fn normalise(token: &str) -> String {
-    token.chars().filter(|c| !matches!(c, ':' | '-' | ' ' | '.')).map(|c| c.to_ascii_uppercase()).collect()
+    token.chars().filter(|c| !is_separator(*c)).map(|c| c.to_ascii_uppercase()).collect()
+}
+
+fn is_separator(letter: char) -> bool {
+    matches!(letter, ':' | '-' | ' ' | '.')
 }
 
 #[cfg(test)]
@@ -244,6 +264,12 @@ mod tests {
     fn a_card_is_one_card_however_its_reader_writes_it() {
         assert_eq!(normalise("04:a2-b3 c4.d5"), "04A2B3C4D5");
         assert_eq!(policy().entitlement(LEFT, Some("04:a2"), None).verdict, Verdict::Accepted);
+        let mut policy = policy();
+        for long in ["A".repeat(SHORT), "A".repeat(SHORT + 1), "Ä".repeat(SHORT)] {
+            policy.tokens.insert(long.clone(), policy.tokens["04A2"].clone());
+            let written = long.to_ascii_lowercase().replacen('a', "-a", 2);
+            assert_eq!(policy.entitlement(LEFT, Some(&written), None).verdict, Verdict::Accepted, "{written}");
+        }
     }
 
     #[test]

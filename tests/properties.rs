@@ -5,12 +5,12 @@
 
 #[path = "properties/day.rs"]
 mod day;
+#[path = "properties/dice.rs"]
+mod dice;
 #[path = "properties/judge.rs"]
 mod judge;
 #[path = "properties/replayed.rs"]
 mod replayed;
-#[path = "properties/shares.rs"]
-mod shares;
 
 use day::{Day, SPAN, day};
 use headroom::sim::{Frame, run};

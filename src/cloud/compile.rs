@@ -43,7 +43,7 @@ pub fn compile(document: &Document, ground: &Ground) -> Result<(Policy, Warnings
             .iter()
             .map(|entry| Principal {
                 id: entry.id.clone(),
-                alias: entry.alias.clone(),
+                alias: entry.alias.as_deref().map(Into::into),
                 class: entry.class,
                 evses: entry.evses.as_ref().map(here),
                 valid_until: entry.valid_until,
@@ -99,7 +99,7 @@ fn by_ocpp(evse: &entries::Evse, ground: &Ground) -> Option<EvseId> {
 
 fn class(class: &entries::Class) -> Class {
     Class {
-        id: class.id.clone(),
+        id: class.id.as_str().into(),
         priority: class.priority,
         weight: class.weight,
         ceiling: class.ceiling,

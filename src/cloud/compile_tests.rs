@@ -29,9 +29,9 @@ fn each_one_may_what_the_document_says() {
     assert_eq!(policy.entitlement(EvseId(0), Some("04FFEE02"), december).verdict, Verdict::Expired);
 
     let kari = policy.entitlement(EvseId(0), None, None);
-    assert_eq!((kari.alias.as_deref(), kari.class.as_str(), kari.priority, kari.weight), (Some("Kari"), "owner", 6, 4));
+    assert_eq!((kari.alias.as_deref(), &*kari.class, kari.priority, kari.weight), (Some("Kari"), "owner", 6, 4));
     let stranger = policy.entitlement(EvseId(0), Some("FFFF"), None);
-    assert_eq!((stranger.verdict, stranger.class.as_str()), (Verdict::Accepted, "guest"));
+    assert_eq!((stranger.verdict, &*stranger.class), (Verdict::Accepted, "guest"));
     assert_eq!(stranger.ceiling, Some(Amps::whole(16)));
 }
 

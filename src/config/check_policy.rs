@@ -31,7 +31,7 @@ pub fn policy(row: &Row, evses: usize, has_cloud: bool, faults: &mut Faults) -> 
         policy.tokens.insert(normalise(token.text("uid").ok()?), held);
         policy.principals.push(Principal {
             id: format!("token-{}", place + 1),
-            alias: token.text("alias").optional()?.map(str::to_string),
+            alias: token.text("alias").optional()?.map(Into::into),
             class,
             evses: None,
             valid_until: None,
@@ -75,7 +75,7 @@ fn class_of(token: &Row, classes: &mut Vec<Class>) -> Option<usize> {
     }
     let most = ceiling.map_or(String::new(), |ceiling| format!("-most-{}", ceiling.as_f64()));
     let id = format!("priority-{priority}-weight-{weight}{most}");
-    classes.push(Class { id, priority, weight, ceiling, new_sessions: true });
+    classes.push(Class { id: id.into(), priority, weight, ceiling, new_sessions: true });
     Some(classes.len() - 1)
 }
 

@@ -249,15 +249,18 @@ impl RowMemory {
 
     /// How the cuts have come out whose time is over, now that this sample shows it: true where nothing, or less than
     /// half of what was asked, has been seen to fall.
-    pub(super) fn outcomes(&mut self, sample: &Sample) -> Vec<(EvseId, bool)> {
+    pub(super) fn outcomes(&mut self, sample: &Sample, mut tell: impl FnMut(EvseId, bool)) {
         if self.last_sample.is_some_and(|last| sample.at <= last) {
-            return Vec::new();
+            return;
         }
-        let (over, awaited): (Vec<Pending>, Vec<Pending>) =
-            self.pending.iter().partition(|pending| sample.at >= pending.until);
-        self.pending = awaited;
         let is_unshown = |pending: &Pending| pending.left.most() > pending.asked.most().scaled(1, 2);
-        over.iter().filter(|pending| pending.asked.most() >= Amps::whole(1)).map(|p| (p.evse, is_unshown(p))).collect()
+        self.pending.retain(|pending| {
+            let is_over = sample.at >= pending.until;
+            if is_over && pending.asked.most() >= Amps::whole(1) {
+                tell(pending.evse, is_unshown(pending));
+            }
+            !is_over
+        });
     }
 
     /// What this circuit can give.

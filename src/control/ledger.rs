@@ -90,7 +90,8 @@ impl Ledger {
     /// The newest limit has been proven: nothing above it is in force any more.
     pub(super) fn prove(&mut self) {
         if let Some(newest) = self.grants.pop() {
-            self.grants = vec![newest];
+            self.grants.clear();
+            self.grants.push(newest);
             self.is_proven = true;
         }
     }

@@ -27,14 +27,14 @@ use crate::policy::{Entitlement, Policy};
 use crate::site::{CircuitId, EvseId, Site};
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase};
-use allocation::Ask;
+use allocation::{Ask, Plan};
 use car::{Car, Draw};
 use freshness::{Age, Proven};
 use headroom::{Below, RowMemory, RowView};
 use observation::Link;
-use queue::{Setting, Sight, Wish};
+use queue::{Rank, Setting, Sight, Wish};
 use serde::{Deserialize, Serialize};
-use setpoint::Scene;
+use setpoint::{Desk, Scene};
 
 /// The step runs at least this often, so that ages, holds and renewals are never late by more.
 const LONGEST_REST: Duration = Duration::from_secs(1);
@@ -135,6 +135,9 @@ pub enum Freshness {
 /// What the step remembers from one run to the next.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct State {
+    /// What it works with and could do without: nothing of it decides anything.
+    #[serde(skip)]
+    work: Option<Box<Work>>,
     ages: Vec<Age>,
     rows: Vec<RowMemory>,
     cars: Vec<Car>,
@@ -150,6 +153,27 @@ pub struct State {
     #[cfg(test)]
     #[serde(skip)]
     spoil: Option<fn(&mut [Car])>,
+}
+
+/// What depends on the site only, and what each step fills anew: kept, so that a step in steady life asks for no memory.
+#[derive(Debug, Clone)]
+struct Work {
+    plan: Plan,
+    desk: Desk,
+    // By meter.
+    freshness: Vec<Freshness>,
+    // By EVSE.
+    draws: Vec<Draw>,
+    sights: Vec<Sight>,
+    before: Vec<Amps>,
+    wishes: Vec<Wish>,
+    // By circuit.
+    sights_at: Vec<Sight>,
+    below: Vec<Below>,
+    rows: Vec<RowView>,
+    // In the order of admission.
+    ranks: Vec<Rank>,
+    queue: Vec<Ask>,
 }
 
 /// An EVSE's lease as it was when the process before this one stopped in order.
@@ -171,6 +195,7 @@ impl State {
     /// Nothing known: start-up is the same as a lost meter, and every EVSE counts at its most.
     pub fn new(site: &Site, now: Moment) -> Self {
         State {
+            work: None,
             ages: site.meters.iter().map(|_| Age::lost()).collect(),
             rows: site.circuits.iter().map(|_| RowMemory::default()).collect(),
             cars: site.evses.iter().map(|evse| Car::unknown(evse, now)).collect(),
@@ -223,29 +248,48 @@ impl State {
     }
 }
 
+impl Work {
+    fn new(site: &Site) -> Self {
+        let plan = Plan::new(site);
+        Work {
+            desk: Desk::new(&plan),
+            plan,
+            freshness: Vec::new(),
+            draws: Vec::new(),
+            sights: Vec::new(),
+            before: Vec::new(),
+            wishes: Vec::new(),
+            sights_at: Vec::new(),
+            below: Vec::new(),
+            rows: Vec::new(),
+            ranks: Vec::new(),
+            queue: Vec::new(),
+        }
+    }
+}
+
 /// One decision. Cannot fail; the same arguments give the same answer.
 pub fn step(site: &Site, state: &mut State, observation: &Observation, policy: &Policy, now: Moment) -> Decision {
-    let setting = Setting { site, policy, wall: observation.wall, now };
-    learn_from_meters(site, state, observation, now);
-    let mut draws: Vec<Draw> =
-        site.evse_ids().map(|id| state.cars[id.0].observe(site.evse(id), &observation.reports[id.0], now)).collect();
-    bear_out(site, state, observation, &mut draws, now);
-    let freshness = freshness(site, state, observation, &draws, now);
-    let sights = sights(site, &freshness);
-    let before: Vec<Amps> = state.cars.iter().map(|car| car.setpoint).collect();
-    let wishes: Vec<Wish> = site
-        .evse_ids()
-        .map(|id| {
-            let report = &observation.reports[id.0];
-            queue::wish(&setting, id, &state.cars[id.0], report, sights[id.0])
-        })
-        .collect();
-    let mut rows = rows(&setting, state, observation, &freshness, &draws, &wishes);
-    count_exposure(&setting, state, observation, &draws, &mut rows);
-    let mut queue: Vec<Ask> = wishes.iter().filter_map(|wish| wish.ask.ok()).collect();
-    queue::sort(&mut queue, &state.cars, &observation.reports, &site.tuning, now);
+    let mut decision = Decision::default();
+    step_into(&mut decision, site, state, observation, policy, now);
+    decision
+}
 
-    for (car, wish) in state.cars.iter_mut().zip(&wishes) {
+/// As [`step`], in place of an older decision: in steady life no memory is asked for.
+pub fn step_into(
+    decision: &mut Decision,
+    site: &Site,
+    state: &mut State,
+    observation: &Observation,
+    policy: &Policy,
+    now: Moment,
+) {
+    let highest = policy.classes.iter().map(|class| class.priority).max().unwrap_or(i8::MIN);
+    let setting = Setting { site, policy, wall: observation.wall, now, highest };
+    let mut work = state.work.take().unwrap_or_else(|| Box::new(Work::new(site)));
+    look(&setting, state, observation, &mut work);
+    let Work { plan, desk, draws, sights, before, wishes, rows, queue, .. } = &mut *work;
+    for (car, wish) in state.cars.iter_mut().zip(&*wishes) {
         if let Err(because) = wish.ask {
             car.because = because;
             if because != Reason::Unreachable {
@@ -253,80 +297,107 @@ pub fn step(site: &Site, state: &mut State, observation: &Observation, policy: &
             }
         }
     }
-    let scene = Scene { site, draws: &draws, rows: &rows, sights: &sights, queue: &queue, now };
-    setpoint::decide(&scene, &mut state.cars, &mut state.rows);
+    let scene = Scene { site, plan, draws, rows, sights, queue, now };
+    setpoint::decide(&scene, &mut state.cars, &mut state.rows, desk);
     #[cfg(test)]
     state.spoil.into_iter().for_each(|spoil| spoil(&mut state.cars));
-    let is_sound = setpoint::is_sound(&scene, &state.cars, &before);
-    let is_fatal = !is_sound && fall_back(site, state, &queue, now);
+    let is_sound = setpoint::is_sound(&scene, &state.cars, before, desk);
+    decision.is_fatal = !is_sound && fall_back(site, state, queue, now);
 
     let fuse = site.circuit(Site::ROOT).limit;
     let is_tightened = policy.main_limit(fuse) != fuse;
-    let mut orders = Vec::new();
+    decision.orders.clear();
     for id in site.evse_ids() {
         let (evse, report, car) = (site.evse(id), &observation.reports[id.0], &mut state.cars[id.0]);
         // With a lost meter leases run out: `check` has proven that all fallbacks fit, beside the fuse. Beside less than
         // the fuse they may not.
         let may_renew = !matches!(sights[id.0], Sight::Lost(_)) || (is_tightened && car.setpoint < evse.fallback);
-        orders.extend(orders::order(evse, id, car, report, may_renew, &mut state.numbers, now));
+        decision.orders.extend(orders::order(evse, id, car, report, may_renew, &mut state.numbers, now));
     }
-    Decision {
-        setpoints: state.cars.iter().map(|car| Setpoint { amps: car.setpoint, because: car.because }).collect(),
-        orders,
-        rows: rows.iter().map(|row| row.shown).collect(),
-        cars: site.evse_ids().map(|id| car_view(&state.cars[id.0], &draws[id.0], &wishes[id.0], now)).collect(),
-        breaches: state.breaches,
-        is_fatal,
-        next: now + LONGEST_REST,
-    }
+    let setpoints = state.cars.iter().map(|car| Setpoint { amps: car.setpoint, because: car.because });
+    refill(&mut decision.setpoints, setpoints);
+    refill(&mut decision.rows, rows.iter().map(|row| row.shown));
+    let cars = state.cars.iter().zip(&*draws).zip(&*wishes);
+    refill(&mut decision.cars, cars.map(|((car, draw), wish)| car_view(car, draw, wish, now)));
+    decision.breaches = state.breaches;
+    decision.next = now + LONGEST_REST;
+    state.work = Some(work);
 }
 
-fn freshness(site: &Site, state: &mut State, observation: &Observation, draws: &[Draw], now: Moment) -> Vec<Freshness> {
+/// What is there, who asks, and what each circuit can give.
+fn look(setting: &Setting, state: &mut State, observation: &Observation, work: &mut Work) {
+    let Setting { site, now, .. } = *setting;
+    learn_from_meters(site, state, observation, &work.plan, now);
+    let heard = state.cars.iter_mut().zip(&site.evses).zip(&observation.reports);
+    refill(&mut work.draws, heard.map(|((car, evse), report)| car.observe(evse, report, now)));
+    bear_out(site, state, observation, work, now);
+    freshness(site, state, observation, work, now);
+    sights(site, work);
+    refill(&mut work.before, state.cars.iter().map(|car| car.setpoint));
+    let told = site.evse_ids().zip(&state.cars).zip(&observation.reports).zip(&work.sights);
+    refill(&mut work.wishes, told.map(|(((id, car), report), sight)| queue::wish(setting, id, car, report, *sight)));
+    rows(setting, state, observation, work);
+    count_exposure(setting, state, observation, work);
+    let Work { queue, ranks, wishes, .. } = work;
+    queue::sort(queue, ranks, wishes, &state.cars, &observation.reports, &site.tuning, now);
+}
+
+fn refill<T>(list: &mut Vec<T>, with: impl Iterator<Item = T>) {
+    list.clear();
+    list.extend(with);
+}
+
+fn freshness(site: &Site, state: &mut State, observation: &Observation, work: &mut Work, now: Moment) {
+    let (plan, draws) = (&work.plan, &work.draws);
     let proven = |circuit: CircuitId| {
-        let below = site.evse_ids().filter(|id| site.feeds(circuit, *id) && draws[id.0].is_measured);
-        below.fold(Proven::default(), |sum, id| Proven {
+        let below = plan.evses_below(circuit).iter().map(|id| &draws[id.0]).filter(|draw| draw.is_measured);
+        below.fold(Proven::default(), |sum, draw| Proven {
             cars: sum.cars + 1,
-            draw: PerPhase::from_fn(|phase| sum.draw[phase] + draws[id.0].seen[phase]),
-            late: sum.late.max(draws[id.0].blind),
+            draw: PerPhase::from_fn(|phase| sum.draw[phase] + draw.seen[phase]),
+            late: sum.late.max(draw.blind),
         })
     };
     let ages = state.ages.iter_mut().zip(&site.meters).zip(&observation.samples);
-    ages.map(|((age, meter), sample)| age.update(meter, &site.tuning, sample.as_ref(), &proven(meter.circuit), now))
-        .collect()
+    let freshness = ages
+        .map(|((age, meter), sample)| age.update(meter, &site.tuning, sample.as_ref(), &proven(meter.circuit), now));
+    refill(&mut work.freshness, freshness);
 }
 
 /// What new samples say of chargers: of those that cannot be reached, and of cuts whose time is over.
-fn learn_from_meters(site: &Site, state: &mut State, observation: &Observation, now: Moment) {
+fn learn_from_meters(site: &Site, state: &mut State, observation: &Observation, plan: &Plan, now: Moment) {
     for circuit in site.circuit_ids() {
         let sample = site.circuit(circuit).meter.and_then(|meter| observation.samples[meter.0].as_ref());
         let Some(sample) = sample else { continue };
         let fall = state.rows[circuit.0].fall(sample);
-        for id in site.evse_ids().filter(|id| site.feeds(circuit, *id)) {
-            if !matches!(observation.reports[id.0].link, Link::Up { .. }) {
-                state.cars[id.0].doubt(site.evse(id), &fall);
+        if fall.most().is_positive() {
+            for id in plan.evses_below(circuit) {
+                if !matches!(observation.reports[id.0].link, Link::Up { .. }) {
+                    state.cars[id.0].doubt(site.evse(*id), &fall);
+                }
             }
         }
-        for (id, is_unshown) in state.rows[circuit.0].outcomes(sample) {
+        let cars = &mut state.cars;
+        state.rows[circuit.0].outcomes(sample, |id, is_unshown| {
             // The nearest meter is the judge: it has the least of the house in it, and a cut is judged once.
             let nearest = site.path(site.evse(id).circuit).find(|above| site.circuit(*above).meter.is_some());
             if nearest == Some(circuit) {
-                state.cars[id.0].judge(site.evse(id), is_unshown, now);
+                cars[id.0].judge(site.evse(id), is_unshown, now);
             }
-        }
+        });
     }
 }
 
 /// A car without a meter of its own is assumed to take what it is told, but no more than the meters above it have shown
 /// all the time: a cut of what it never took would free nothing. Where the sun lends, they show less than flows.
-fn bear_out(site: &Site, state: &State, observation: &Observation, draws: &mut [Draw], now: Moment) {
+fn bear_out(site: &Site, state: &State, observation: &Observation, work: &mut Work, now: Moment) {
     if observation.inverters.iter().flatten().any(|inverter| inverter.watts > 0) {
         return;
     }
     for (meter, sample) in site.meters.iter().zip(&observation.samples) {
         let Some(sample) = sample else { continue };
         let most = state.rows[meter.circuit.0].bears_out(sample);
-        for id in site.evse_ids().filter(|id| site.feeds(meter.circuit, *id)) {
-            let draw = &mut draws[id.0];
+        for id in work.plan.evses_below(meter.circuit) {
+            let draw = &mut work.draws[id.0];
             if !draw.is_measured && state.cars[id.0].is_steady(headroom::LOOKS_BACK, now) {
                 draw.least = PerPhase::from_fn(|phase| draw.least[phase].min(most[phase]));
             }
@@ -334,33 +405,29 @@ fn bear_out(site: &Site, state: &State, observation: &Observation, draws: &mut [
     }
 }
 
-/// What the meters on each EVSE's path allow: the worst of them rules.
-fn sights(site: &Site, freshness: &[Freshness]) -> Vec<Sight> {
-    let of = |circuit: CircuitId| site.circuit(circuit).meter.map(|meter| (circuit, freshness[meter.0]));
-    let sight = |id: EvseId| {
-        site.path(site.evse(id).circuit).filter_map(of).fold(Sight::Clear, |worst, (circuit, freshness)| {
-            match (worst, freshness) {
-                (Sight::Lost(_), _) | (_, Freshness::Fresh | Freshness::Unmetered) => worst,
-                (_, Freshness::Lost) => Sight::Lost(circuit),
-                (Sight::Stale(_), Freshness::Stale) => worst,
-                (Sight::Clear, Freshness::Stale) => Sight::Stale(circuit),
-            }
-        })
-    };
-    site.evse_ids().map(sight).collect()
+/// What the meters on each EVSE's path allow: the worst of them rules, of equals the nearest.
+fn sights(site: &Site, work: &mut Work) {
+    let Work { freshness, sights_at: by_circuit, sights, .. } = work;
+    by_circuit.clear();
+    // Parents come first.
+    for id in site.circuit_ids() {
+        let circuit = site.circuit(id);
+        let above = circuit.parent.map_or(Sight::Clear, |parent| by_circuit[parent.0]);
+        let own = circuit.meter.map_or(Freshness::Unmetered, |meter| freshness[meter.0]);
+        by_circuit.push(match (own, above) {
+            (Freshness::Lost, _) => Sight::Lost(id),
+            (Freshness::Stale, Sight::Clear | Sight::Stale(_)) => Sight::Stale(id),
+            (Freshness::Stale | Freshness::Fresh | Freshness::Unmetered, above) => above,
+        });
+    }
+    refill(sights, site.evses.iter().map(|evse| by_circuit[evse.circuit.0]));
 }
 
-fn rows(
-    setting: &Setting,
-    state: &mut State,
-    observation: &Observation,
-    freshness: &[Freshness],
-    draws: &[Draw],
-    wishes: &[Wish],
-) -> Vec<RowView> {
+fn rows(setting: &Setting, state: &mut State, observation: &Observation, work: &mut Work) {
     let site = setting.site;
+    let Work { freshness, draws, wishes, below, rows: views, .. } = work;
     let sample = |id: CircuitId| site.circuit(id).meter.and_then(|meter| observation.samples[meter.0].as_ref());
-    let mut below = vec![Below::none(); site.circuits.len()];
+    refill(below, site.circuits.iter().map(|_| Below::none()));
     for id in site.evse_ids() {
         let (draw, setpoint) = (&draws[id.0], state.cars[id.0].setpoint);
         for circuit in site.path(site.evse(id).circuit) {
@@ -381,7 +448,7 @@ fn rows(
         }
     }
     // Children first: a circuit without a meter carries what those below it say.
-    let mut views: Vec<RowView> = Vec::new();
+    views.clear();
     for id in (0..site.circuits.len()).rev().map(CircuitId) {
         let age = site.circuit(id).meter.map_or(Freshness::Unmetered, |meter| freshness[meter.0]);
         let view = state.rows[id.0].view(setting, id, (age, sample(id)), &below[id.0]);
@@ -391,29 +458,22 @@ fn rows(
         views.push(view);
     }
     views.reverse();
-    views
 }
 
 /// What cars add above a limit, as each meter's newest sample shows it.
-fn count_exposure(
-    setting: &Setting,
-    state: &mut State,
-    observation: &Observation,
-    draws: &[Draw],
-    rows: &mut [RowView],
-) {
+fn count_exposure(setting: &Setting, state: &mut State, observation: &Observation, work: &mut Work) {
     let site = setting.site;
     for (meter, sample) in site.meters.iter().zip(&observation.samples) {
         let Some(sample) = sample else { continue };
-        let below = site.evse_ids().filter(|id| site.feeds(meter.circuit, *id));
+        let below = work.plan.evses_below(meter.circuit).iter();
         let cars = below.fold(PerPhase::default(), |sum: PerPhase<Amps>, id| {
-            let takes = draws[id.0].at_most(site.evse(id));
+            let takes = work.draws[id.0].at_most(site.evse(*id));
             PerPhase::from_fn(|phase| sum[phase] + takes[phase])
         });
         let limit = headroom::limit(site.circuit(meter.circuit), meter.circuit, setting.policy);
         let counter = &mut state.exposures[meter.circuit.0];
         counter.hear(sample, limit, cars, freshness::stale_after(meter, &site.tuning));
-        rows[meter.circuit.0].shown.exposure = counter.total;
+        work.rows[meter.circuit.0].shown.exposure = counter.total;
     }
 }
 

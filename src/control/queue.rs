@@ -1,6 +1,6 @@
 //! Who asks for current, for how much, and in which order?
 
-use super::allocation::Ask;
+use super::allocation::{Ask, Step};
 use super::car::Car;
 use super::observation::{Link, Plug, Report};
 use super::reason::Reason;
@@ -46,7 +46,12 @@ pub(super) struct Setting<'a> {
     /// `None` while the time of day is not to be trusted.
     pub wall: Option<DateTime<Utc>>,
     pub now: Moment,
+    /// The owner's: ageing lifts nobody above it.
+    pub highest: i8,
 }
+
+/// Where an ask stands in the order of admission.
+pub(super) type Rank = (Reverse<i8>, (u8, u64), i64, EvseId);
 
 /// What this EVSE asks for.
 pub(super) fn wish(setting: &Setting, id: EvseId, car: &Car, report: &Report, sight: Sight) -> Wish {
@@ -58,9 +63,17 @@ pub(super) fn wish(setting: &Setting, id: EvseId, car: &Car, report: &Report, si
 }
 
 /// The order of admission: effective priority; then whose turn it is, who waits longest, whose turn has been longest
-/// last; then least energy in this session; then id.
-pub(super) fn sort(asks: &mut [Ask], cars: &[Car], reports: &[Report], tuning: &Tuning, now: Moment) {
-    asks.sort_by_key(|ask| {
+/// last; then least energy in this session; then id. `ranks` is memory for it.
+pub(super) fn sort(
+    asks: &mut Vec<Ask>,
+    ranks: &mut Vec<Rank>,
+    wishes: &[Wish],
+    cars: &[Car],
+    reports: &[Report],
+    tuning: &Tuning,
+    now: Moment,
+) {
+    let rank = |ask: Ask| {
         let car = &cars[ask.evse.0];
         let turn = match (car.turn_since, car.waiting_since) {
             (Some(turn), _) if now.since(turn) < tuning.dwell => (0, turn.as_millis()),
@@ -69,18 +82,21 @@ pub(super) fn sort(asks: &mut [Ask], cars: &[Car], reports: &[Report], tuning: &
         };
         let energy = reports[ask.evse.0].session.as_ref().and_then(|session| session.energy_wh).unwrap_or(0);
         (Reverse(ask.tier), turn, energy / ENERGY_STEP_WH, ask.evse)
-    });
+    };
+    ranks.clear();
+    ranks.extend(wishes.iter().filter_map(|wish| wish.ask.ok()).map(rank));
+    ranks.sort_unstable();
+    asks.clear();
+    asks.extend(ranks.iter().filter_map(|(_, _, _, evse)| wishes[evse.0].ask.ok()));
 }
 
 fn effective_priority(setting: &Setting, who: &Entitlement, car: &Car) -> i8 {
-    let classes = setting.policy.classes.iter().map(|class| class.priority);
-    let highest = classes.fold(who.priority, i8::max);
     let waited = car.waiting_since.map_or(Duration::ZERO, |since| setting.now.since(since));
     let spans = match setting.site.tuning.ageing {
         Some(span) if !span.is_zero() => (waited.as_millis() / span.as_millis()) as u64,
         _ => 0,
     };
-    (who.priority + spans.min(MOST_AGEING) as i8).min(highest)
+    (who.priority + spans.min(MOST_AGEING) as i8).min(setting.highest.max(who.priority))
 }
 
 fn ask(
@@ -121,26 +137,27 @@ fn ask(
         least: evse.least,
         most,
         capped,
-        step: evse.step,
+        step: Step::Multiple(evse.step),
         tier: who.priority,
         weight: who.weight.max(1),
+        need: None,
     })
 }
 
 fn most(evse: &Evse, who: &Entitlement, car: &Car, report: &Report, sight: Sight) -> (Amps, Reason) {
-    let mut caps = vec![(evse.most, Reason::Full)];
-    caps.extend(who.ceiling.map(|ceiling| (ceiling, Reason::PolicyCeiling)));
-    if report.plug == Plug::SuspendedEv {
-        caps.push((evse.least, Reason::CarRests));
-    }
-    match sight {
-        Sight::Lost(circuit) => caps.push((evse.fallback, Reason::MeterLost(circuit))),
-        Sight::Stale(circuit) => caps.push((car.setpoint, Reason::MeterStale(circuit))),
-        Sight::Clear => {}
-    }
-    if car.disobeys_since.is_some() {
-        caps.push((evse.least, Reason::Disobeys));
-    }
-    let (most, capped) = caps.into_iter().min_by_key(|(amps, _)| *amps).unwrap_or((Amps::ZERO, Reason::Breach));
+    let seen = match sight {
+        Sight::Lost(circuit) => Some((evse.fallback, Reason::MeterLost(circuit))),
+        Sight::Stale(circuit) => Some((car.setpoint, Reason::MeterStale(circuit))),
+        Sight::Clear => None,
+    };
+    let caps = [
+        who.ceiling.map(|ceiling| (ceiling, Reason::PolicyCeiling)),
+        (report.plug == Plug::SuspendedEv).then_some((evse.least, Reason::CarRests)),
+        seen,
+        car.disobeys_since.map(|_| (evse.least, Reason::Disobeys)),
+    ];
+    // Of equals the first is named.
+    let lower = |least: (Amps, Reason), cap: (Amps, Reason)| if cap.0 < least.0 { cap } else { least };
+    let (most, capped) = caps.into_iter().flatten().fold((evse.most, Reason::Full), lower);
     (most.floor_to(evse.step), capped)
 }

@@ -17,6 +17,10 @@ pub enum Reason {
     CarRests,
     /// This phase of this circuit carries no more.
     Circuit(CircuitId, Phase),
+    /// The power that is contracted for this circuit is all used.
+    Contract(CircuitId),
+    /// The grid operator has limited the power of controllable devices (§14a EnWG).
+    Dso,
     /// The policy allows no more here.
     PolicyCeiling,
     /// The policy does not let this token charge here.
@@ -50,6 +54,8 @@ impl Reason {
             | Reason::NoSession
             | Reason::Full
             | Reason::CarRests
+            | Reason::Contract(_)
+            | Reason::Dso
             | Reason::PolicyCeiling
             | Reason::Denied
             | Reason::Resting
@@ -72,6 +78,8 @@ impl Reason {
             Reason::CarRests => "car_rests",
             Reason::Circuit(Site::ROOT, _) => "main_fuse",
             Reason::Circuit(..) => "circuit_fuse",
+            Reason::Contract(_) => "contract_power",
+            Reason::Dso => "dso_limit",
             Reason::PolicyCeiling => "policy_ceiling",
             Reason::Denied => "denied",
             Reason::Waiting(..) => "waiting",
@@ -112,6 +120,8 @@ impl Reason {
                 let (name, fuse) = limit(circuit, phase);
                 format!("{phase} of {name} ({fuse}) is full")
             }
+            Reason::Contract(circuit) => format!("the contracted power of {} is used", site.circuit(*circuit).name),
+            Reason::Dso => "the grid operator allows no more now".into(),
             Reason::PolicyCeiling => "the most that is allowed here".into(),
             Reason::Denied => "not allowed to charge here".into(),
             Reason::Waiting(circuit, phase) => {

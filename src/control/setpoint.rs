@@ -1,6 +1,6 @@
 //! What is each car told? Down in the same step, up late, and never up before the cut it depends on is proven.
 
-use super::allocation::{Ask, Capacity, Share, allocate, take, tightest};
+use super::allocation::{Allocation, Ask, Capacity, Plan, Share};
 use super::car::{Car, Draw};
 use super::headroom::{RowMemory, RowView};
 use super::queue::Sight;
@@ -12,6 +12,7 @@ use crate::units::{Amps, PerPhase};
 /// Everything that the setpoints of one step depend on.
 pub(super) struct Scene<'a> {
     pub site: &'a Site,
+    pub plan: &'a Plan,
     pub draws: &'a [Draw],
     pub rows: &'a [RowView],
     pub sights: &'a [Sight],
@@ -20,58 +21,100 @@ pub(super) struct Scene<'a> {
     pub now: Moment,
 }
 
+/// What the setpoints are worked out on, kept from step to step.
+#[derive(Debug, Clone)]
+pub(super) struct Desk {
+    allocation: Allocation,
+    /// What each row can give.
+    capacity: Capacity,
+    /// The same less what may be in force.
+    left: Capacity,
+    /// The same less what cars have been told.
+    untold: Capacity,
+    /// What those who ask have, on each row.
+    had: Vec<PerPhase<Amps>>,
+    /// The rows on which somebody is short of his share.
+    yields: Vec<PerPhase<Option<Yield>>>,
+    /// Those of the queue that have something to lose.
+    queue: Vec<Ask>,
+}
+
+impl Desk {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let capacity = Capacity::unlimited(plan);
+        Desk {
+            allocation: Allocation::default(),
+            left: capacity.clone(),
+            untold: capacity.clone(),
+            capacity,
+            had: Vec::new(),
+            yields: Vec::new(),
+            queue: Vec::new(),
+        }
+    }
+}
+
 /// A setpoint for each that asks, in the queue's order.
-pub(super) fn decide(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory]) {
-    cut(scene, cars, memory);
-    let target = allocate(scene.site, &capacity(scene, |row| row.fair), scene.queue);
-    make_room(scene, cars, memory, &target);
-    raise(scene, cars, memory, &target);
+pub(super) fn decide(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory], desk: &mut Desk) {
+    cut(scene, cars, memory, desk);
+    set(&mut desk.capacity, scene, |row| row.fair);
+    let target = desk.allocation.share(scene.plan, &desk.capacity, scene.queue);
+    set_had(&mut desk.had, scene, cars);
+    make_room(scene, cars, memory, target, (&desk.had, &mut desk.yields));
+    raise(scene, cars, memory, target, (&mut desk.left, &mut desk.untold));
 }
 
 /// Protective cuts: rows on which cars have more than they may keep. The same allocation run with less; nobody rises.
-fn cut(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory]) {
-    let had = had(scene, cars);
+fn cut(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory], desk: &mut Desk) {
+    let Desk { allocation, capacity, had, queue, .. } = desk;
+    set_had(had, scene, cars);
     let mut is_needed = false;
-    let capacity: Capacity = (0..scene.rows.len())
-        .map(|c| {
-            PerPhase::from_fn(|phase| {
-                let row = &scene.rows[c];
-                let cuts = row.is_over[phase] || had[c][phase] > row.cut_above[phase];
-                is_needed |= cuts && had[c][phase].is_positive();
-                cuts.then_some(row.keep[phase])
-            })
-        })
-        .collect();
-    let queue: Vec<Ask> = scene
-        .queue
-        .iter()
-        .filter(|ask| cars[ask.evse.0].setpoint.is_positive())
-        .map(|ask| {
-            let most = ask.most.min(cars[ask.evse.0].setpoint);
-            Ask { most, entry: ask.least, ..*ask }
-        })
-        .collect();
-    let unlimited = vec![PerPhase::all(None); scene.rows.len()];
-    for share in allocate(scene.site, if is_needed { &capacity } else { &unlimited }, &queue) {
-        lower(scene, &mut cars[share.evse.0], memory, &share, true);
+    capacity.clear();
+    for (circuit, row) in scene.site.circuit_ids().zip(scene.rows) {
+        let keep = PerPhase::from_fn(|phase| {
+            let cuts = row.is_over[phase] || had[circuit.0][phase] > row.cut_above[phase];
+            is_needed |= cuts && had[circuit.0][phase].is_positive();
+            cuts.then_some(row.keep[phase])
+        });
+        capacity.set_amps(circuit, keep);
+    }
+    let asking = scene.queue.iter().filter(|ask| cars[ask.evse.0].setpoint.is_positive());
+    queue.clear();
+    queue.extend(asking.map(|ask| Ask { most: ask.most.min(cars[ask.evse.0].setpoint), entry: ask.least, ..*ask }));
+    if !is_needed {
+        // No row is short, but what somebody may have can have become less.
+        for ask in queue {
+            let alone = Share { evse: ask.evse, amps: ask.alone(), because: ask.capped };
+            lower(scene, &mut cars[ask.evse.0], memory, &alone, true);
+        }
+        return;
+    }
+    for share in allocation.share(scene.plan, capacity, queue) {
+        lower(scene, &mut cars[share.evse.0], memory, share, true);
     }
 }
 
 /// Those above their share make room where somebody else is short of his.
-fn make_room(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory], target: &[Share]) {
-    let had = had(scene, cars);
-    let mut yields = vec![PerPhase::<Option<Yield>>::default(); scene.rows.len()];
+fn make_room(
+    scene: &Scene,
+    cars: &mut [Car],
+    memory: &mut [RowMemory],
+    target: &[Share],
+    (had, yields): (&[PerPhase<Amps>], &mut Vec<PerPhase<Option<Yield>>>),
+) {
+    yields.clear();
+    yields.resize(scene.rows.len(), PerPhase::default());
     for (ask, share) in scene.queue.iter().zip(target) {
         let setpoint = cars[ask.evse.0].setpoint;
-        let lacks = share.amps - setpoint;
-        let is_felt = lacks >= ask.step.max(scene.site.tuning.dead_band);
+        let (lacks, step) = (share.amps - setpoint, ask.step.rise(setpoint));
+        let is_felt = lacks >= step.max(scene.site.tuning.dead_band);
         if !is_felt || !may_rise(scene, ask.evse, share.amps) || is_held(scene, memory, ask) {
             continue;
         }
         // Among equals the odd step goes to whoever is first, and that may change with every report: it is worth no cut.
-        let to = match lacks > ask.step {
+        let to = match lacks > step {
             true => Yield { tier: i8::MAX, above: Amps::ZERO },
-            false => Yield { tier: ask.tier, above: setpoint + ask.step },
+            false => Yield { tier: ask.tier, above: setpoint + step },
         };
         for circuit in scene.site.path(scene.site.evse(ask.evse).circuit) {
             for phase in ask.phases.iter() {
@@ -116,15 +159,22 @@ impl Yield {
 }
 
 /// Raises to the target, as far as the ledger has room for every limit that may still be in force.
-fn raise(scene: &Scene, cars: &mut [Car], memory: &[RowMemory], target: &[Share]) {
-    let mut left = capacity(scene, |row| row.room);
-    let mut untold = capacity(scene, |row| row.room);
+fn raise(
+    scene: &Scene,
+    cars: &mut [Car],
+    memory: &[RowMemory],
+    target: &[Share],
+    (left, untold): (&mut Capacity, &mut Capacity),
+) {
+    set(left, scene, |row| row.room);
+    set(untold, scene, |row| row.room);
     for ask in scene.queue {
-        spend(scene, &mut left, ask, counted(scene, cars, ask.evse));
-        spend(scene, &mut untold, ask, cars[ask.evse.0].setpoint);
+        spend(scene, left, ask, counted(scene, cars, ask.evse));
+        spend(scene, untold, ask, cars[ask.evse.0].setpoint);
     }
     for (ask, share) in scene.queue.iter().zip(target) {
         let already = counted(scene, cars, ask.evse);
+        let worth = if cars[ask.evse.0].setpoint.is_positive() { worth(scene, ask, cars) } else { ask.entry };
         let car = &mut cars[ask.evse.0];
         car.because = match (scene.sights[ask.evse.0], share.because) {
             (Sight::Lost(circuit), _) => Reason::MeterLost(circuit),
@@ -132,18 +182,19 @@ fn raise(scene: &Scene, cars: &mut [Car], memory: &[RowMemory], target: &[Share]
             (_, Reason::Waiting(circuit, phase)) if car.setpoint.is_positive() => Reason::Circuit(circuit, phase),
             (_, because) => because,
         };
-        let worth = if car.setpoint.is_positive() { scene.site.tuning.dead_band.max(ask.step) } else { ask.entry };
         if share.amps - car.setpoint < worth.min(ask.least) || !may_rise(scene, ask.evse, share.amps) {
             continue;
         }
-        let row = tightest(scene.site, &untold, ask.evse, ask.phases);
-        if let Some((_, Reason::Circuit(circuit, phase))) = row.filter(|(room, _)| *room < worth) {
-            let is_on = car.setpoint.is_positive();
-            car.because = if is_on { Reason::Circuit(circuit, phase) } else { Reason::Waiting(circuit, phase) };
+        let row = untold.tightest(scene.plan, ask.evse, ask.phases);
+        if let Some((_, full)) = row.filter(|(room, _)| *room < worth) {
+            car.because = match full {
+                Reason::Circuit(circuit, phase) if !car.setpoint.is_positive() => Reason::Waiting(circuit, phase),
+                full => full,
+            };
             continue;
         }
-        let room = tightest(scene.site, &left, ask.evse, ask.phases).map_or(share.amps, |(room, _)| room);
-        let fits = if room < Amps::ZERO { Amps::ZERO } else { share.amps.min((already + room).floor_to(ask.step)) };
+        let room = left.tightest(scene.plan, ask.evse, ask.phases).map_or(share.amps, |(room, _)| room);
+        let fits = if room < Amps::ZERO { Amps::ZERO } else { share.amps.min(ask.step.floor(already + room)) };
         let waits = if is_held(scene, memory, ask) || !car.is_settled(scene.site.evse(ask.evse), scene.now) {
             Some(Reason::Hold)
         } else {
@@ -151,8 +202,8 @@ fn raise(scene: &Scene, cars: &mut [Car], memory: &[RowMemory], target: &[Share]
         };
         // What waits for a car is nobody else's: a lower priority does not rise on it.
         let counts = if waits.is_some() { share.amps } else { fits };
-        spend(scene, &mut left, ask, (counts - already).max(Amps::ZERO));
-        spend(scene, &mut untold, ask, counts - car.setpoint);
+        spend(scene, left, ask, (counts - already).max(Amps::ZERO));
+        spend(scene, untold, ask, counts - car.setpoint);
         match waits {
             Some(because) => car.because = because,
             None => car.settle(fits, scene.now),
@@ -209,8 +260,9 @@ fn counted(scene: &Scene, cars: &[Car], evse: EvseId) -> Amps {
 }
 
 /// What those who ask have now, on each row.
-fn had(scene: &Scene, cars: &[Car]) -> Vec<PerPhase<Amps>> {
-    let mut had = vec![PerPhase::<Amps>::default(); scene.rows.len()];
+fn set_had(had: &mut Vec<PerPhase<Amps>>, scene: &Scene, cars: &[Car]) {
+    had.clear();
+    had.resize(scene.rows.len(), PerPhase::default());
     for ask in scene.queue {
         for circuit in scene.site.path(scene.site.evse(ask.evse).circuit) {
             for phase in ask.phases.iter() {
@@ -218,30 +270,38 @@ fn had(scene: &Scene, cars: &[Car]) -> Vec<PerPhase<Amps>> {
             }
         }
     }
-    had
 }
 
 fn spend(scene: &Scene, left: &mut Capacity, ask: &Ask, amps: Amps) {
-    take(scene.site, left, ask.evse, ask.phases, amps);
+    left.take(scene.plan, ask.evse, ask.phases, amps);
 }
 
-fn capacity(scene: &Scene, of: impl Fn(&RowView) -> PerPhase<Amps>) -> Capacity {
-    scene.rows.iter().map(|row| PerPhase::from_fn(|phase| Some(of(row)[phase]))).collect()
+fn set(capacity: &mut Capacity, scene: &Scene, of: impl Fn(&RowView) -> PerPhase<Amps>) {
+    capacity.clear();
+    for (circuit, row) in scene.site.circuit_ids().zip(scene.rows) {
+        capacity.set_amps(circuit, PerPhase::from_fn(|phase| Some(of(row)[phase])));
+    }
+}
+
+/// The least raise that is worth a message.
+fn worth(scene: &Scene, ask: &Ask, cars: &[Car]) -> Amps {
+    scene.site.tuning.dead_band.max(ask.step.rise(cars[ask.evse.0].setpoint))
 }
 
 /// Facts about our own decision, checked after it is made: every setpoint zero or least…most, and no raise onto a row
 /// whose ledger it breaks. `before` are the setpoints of the step before.
-pub(super) fn is_sound(scene: &Scene, cars: &[Car], before: &[Amps]) -> bool {
-    let mut left = capacity(scene, |row| row.room);
+pub(super) fn is_sound(scene: &Scene, cars: &[Car], before: &[Amps], desk: &mut Desk) -> bool {
+    let left = &mut desk.left;
+    set(left, scene, |row| row.room);
     for ask in scene.queue {
-        spend(scene, &mut left, ask, counted(scene, cars, ask.evse));
+        spend(scene, left, ask, counted(scene, cars, ask.evse));
     }
     scene.queue.iter().all(|ask| {
         let evse = scene.site.evse(ask.evse);
         let amps = cars[ask.evse.0].setpoint;
         let is_possible = !amps.is_positive() || (amps >= evse.least && amps <= evse.most);
         let has_risen = amps > before[ask.evse.0];
-        let fits = tightest(scene.site, &left, ask.evse, ask.phases).is_none_or(|(room, _)| room >= Amps::ZERO);
-        is_possible && (!has_risen || (fits && may_rise(scene, ask.evse, amps)))
+        let fits = || left.tightest(scene.plan, ask.evse, ask.phases).is_none_or(|(room, _)| room >= Amps::ZERO);
+        is_possible && (!has_risen || (fits() && may_rise(scene, ask.evse, amps)))
     })
 }

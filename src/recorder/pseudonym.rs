@@ -30,7 +30,7 @@ impl Pseudonyms {
     pub fn policy(&self, policy: &Policy) -> Policy {
         let person = |person: &Principal| Principal {
             id: self.of(&person.id),
-            alias: person.alias.as_deref().map(|alias| self.of(alias)),
+            alias: person.alias.as_deref().map(|alias| self.of(alias).into()),
             ..person.clone()
         };
         Policy {

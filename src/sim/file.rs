@@ -228,7 +228,7 @@ impl File {
         policy.evses = vec![EvseRule { open: Some(0), plug_and_charge: None, ceiling: None }; site.evses.len()];
         for (index, raw) in self.class.iter().enumerate() {
             policy.classes.push(Class {
-                id: raw.id.clone(),
+                id: raw.id.as_str().into(),
                 priority: raw.priority,
                 weight: raw.weight.unwrap_or(1),
                 ceiling: raw.ceiling_a.map(amps),

@@ -2,7 +2,7 @@
 //! 240 s: per phase, without a margin, all cars alike.
 
 use super::scenario::Law;
-use crate::control::allocation::{Ask, Capacity, allocate};
+use crate::control::allocation::{Allocation, Ask, Capacity, Plan, Step};
 use crate::control::observation::{Link, Report};
 use crate::control::{Decision, Observation, Order, Reason, Setpoint};
 use crate::site::{EvseId, Site};
@@ -23,6 +23,8 @@ const SAMPLES_MOST: usize = 200;
 #[derive(Debug)]
 pub struct Reference {
     site: Site,
+    plan: Plan,
+    allocation: Allocation,
     cars: Vec<Memory>,
     last_sample: Option<Moment>,
     number: u64,
@@ -41,12 +43,20 @@ struct Memory {
 impl Reference {
     /// Knowing nothing.
     pub fn new(site: &Site) -> Self {
-        Reference { site: site.clone(), cars: vec![Memory::default(); site.evses.len()], last_sample: None, number: 0 }
+        Reference {
+            site: site.clone(),
+            plan: Plan::new(site),
+            allocation: Allocation::default(),
+            cars: vec![Memory::default(); site.evses.len()],
+            last_sample: None,
+            number: 0,
+        }
     }
 
     /// What cars may have together: each circuit's limit less what is not theirs.
     fn capacity(&self, observation: &Observation) -> Capacity {
-        let capacity = self.site.circuit_ids().map(|id| {
+        let mut capacity = Capacity::unlimited(&self.plan);
+        for id in self.site.circuit_ids() {
             let circuit = self.site.circuit(id);
             let load = circuit.meter.and_then(|meter| observation.samples[meter.0]).map(|sample| sample.current);
             let below = self.site.evse_ids().filter(|evse| self.site.feeds(id, *evse));
@@ -54,12 +64,13 @@ impl Reference {
                 let draw = self.draw(evse, &observation.reports[evse.0]);
                 PerPhase::from_fn(|phase| sum[phase] + draw[phase])
             });
-            PerPhase::from_fn(|phase: Phase| {
+            let left = PerPhase::from_fn(|phase: Phase| {
                 let base = load.map_or(circuit.other_load[phase], |load| load[phase] - cars[phase]);
                 Some(circuit.limit[phase] - base)
-            })
-        });
-        capacity.collect()
+            });
+            capacity.set_amps(id, left);
+        }
+        capacity
     }
 
     fn draw(&self, id: EvseId, report: &Report) -> PerPhase<Amps> {
@@ -89,9 +100,10 @@ impl Reference {
                     least: evse.least,
                     most: evse.most,
                     capped: Reason::Full,
-                    step: evse.step,
+                    step: Step::Multiple(evse.step),
                     tier: 0,
                     weight: 1,
+                    need: None,
                 }
             })
             .collect()
@@ -137,7 +149,8 @@ impl Law for Reference {
             }
         } else if newest > self.last_sample {
             self.last_sample = newest;
-            for share in allocate(&self.site, &self.capacity(observation), &asks) {
+            let capacity = self.capacity(observation);
+            for share in self.allocation.share(&self.plan, &capacity, &asks) {
                 self.cars[share.evse.0].settle(share.amps, now);
             }
         }

@@ -1,17 +1,20 @@
-//! How fast and how small is it? `cargo bench` measures four things and prints them as a table:
+//! How fast and how small is it? `cargo bench` measures five things and prints them as a table:
 //!
 //! - the step, with 10, 100 and 1,000 EVSEs;
+//! - the sharing alone, among 54 to 10,000 EVSEs;
 //! - the packaged program from the meter's reply to the setpoint frame at ten OCPP chargers;
 //! - the memory of the packaged program at a site where everything is there;
 //! - its size.
 //!
-//! `cargo bench -- step wire memory size` measures what is named only. It takes about a minute and a half, and the time
-//! to build the packaged program where that is not there yet. No number here decides over anything: what a run has
-//! given is in docs/BENCHMARKS.md.
+//! `cargo bench -- step allocation wire memory size` measures what is named only. It takes about two minutes, and the
+//! time to build the packaged program where that is not there yet. No number here decides over anything: what a run
+//! has given is in docs/BENCHMARKS.md.
 
 #![expect(clippy::expect_used, reason = "a benchmark stops where it cannot measure")]
 
+mod allocation;
 mod chargers;
+mod garage;
 mod meter;
 mod program;
 mod step;
@@ -29,6 +32,11 @@ fn main() {
     if is_wanted("step") {
         for evses in [10, 100, 1_000] {
             step::measure(evses, &mut table);
+        }
+    }
+    if is_wanted("allocation") {
+        for evses in [54, 500, 2_000, 10_000] {
+            allocation::measure(evses, &mut table);
         }
     }
     if ["wire", "memory", "size"].into_iter().any(is_wanted) {

@@ -1,5 +1,6 @@
 //! What may a site and its day look like? Everything from one seed, within what the configuration's check lets pass.
 
+use crate::dice::Dice;
 use headroom::policy::{Class, EvseRule, Policy, Principal, Token};
 use headroom::sim::{Action, Car, Ears, Script, Voice};
 use headroom::site::{Circuit, CircuitId, Evse, EvseId, LapseClass, Meter, MeterId, Rotation, Site, Tuning, Wiring};
@@ -15,45 +16,6 @@ pub struct Day {
     pub site: Site,
     pub policy: Policy,
     pub script: Script,
-}
-
-/// Numbers that are as good as random (splitmix64), the same for a seed on every machine.
-pub struct Dice(u64);
-
-impl Dice {
-    pub fn new(seed: u64) -> Self {
-        Dice(seed.wrapping_mul(0xA076_1D64_78BD_642F) ^ 0xE703_7ED1_A0B4_28DB)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut key = self.0;
-        key = (key ^ (key >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        key = (key ^ (key >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        key ^ (key >> 31)
-    }
-
-    /// Both ends included.
-    pub fn from(&mut self, least: i64, most: i64) -> i64 {
-        least + (self.next() % (most - least + 1).max(1) as u64) as i64
-    }
-
-    pub fn one<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.from(0, of.len() as i64 - 1) as usize]
-    }
-
-    /// True so many times of a hundred.
-    pub fn chance(&mut self, percent: i64) -> bool {
-        self.from(1, 100) <= percent
-    }
-
-    fn amps(&mut self, least: i32, most: i32) -> Amps {
-        Amps::milli(self.from(i64::from(least) * 10, i64::from(most) * 10) as i32 * 100)
-    }
-
-    fn millis(&mut self, least: u64, most: u64) -> Duration {
-        Duration::from_millis(self.from(least as i64 / 100, most as i64 / 100) as u64 * 100)
-    }
 }
 
 pub fn day(seed: u64) -> Day {
@@ -187,7 +149,7 @@ fn policy(dice: &mut Dice, site: &Site) -> Policy {
     policy.evses = vec![EvseRule { open: Some(0), plug_and_charge: None, ceiling: None }; site.evses.len()];
     for index in 0..3usize {
         policy.classes.push(Class {
-            id: format!("class{index}"),
+            id: format!("class{index}").into(),
             priority: dice.from(-9, 9) as i8,
             weight: dice.from(1, 3) as u32,
             ceiling: dice.chance(20).then(|| Amps::whole(dice.one(&[5, 6, 10, 13]))),

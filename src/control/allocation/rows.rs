@@ -1,0 +1,267 @@
+//! What can each row still give?
+
+use super::phasor::{self, Form};
+use super::plan::{Addition, Path, Plan};
+use crate::control::reason::Reason;
+use crate::site::{CircuitId, EvseId, Wiring};
+use crate::units::{Amps, PerPhase, Phase, PhaseSet};
+
+/// Ticks to a milliampere. Currents are whole ticks in an f64, which adds them without error up to 137 GA; between ticks
+/// nothing is shared out.
+pub(super) const TICKS: f64 = 65_536.0;
+/// Where square roots are taken, so much beyond a limit is rounding: 15 nA.
+const ROUNDING: f64 = 1.0;
+/// A branch that rises by less than this does not rise: what is left of sums of thirds. The smallest weight is 1.
+const NO_RISE: f64 = 1e-3;
+/// The row of a node that holds its power; the first three are its lines.
+const POWER: usize = 3;
+
+/// One number for each row of a node.
+pub(super) type Rows = [f64; 4];
+
+/// What every circuit, and every set that shares a power, can give to those who ask; it may be less than nothing. What
+/// is taken is remembered beside it, a line or a branch, so that currents without a neutral add up as they do.
+#[derive(Debug, Clone)]
+pub struct Capacity {
+    /// What 1 A of an ask takes, by the way in which a node adds up and by the ask's phases: amperes, and millivolts.
+    pub(super) shares: [[Rows; 8]; 3],
+    limit: Vec<Rows>,
+    pub(super) used: Vec<Rows>,
+}
+
+/// The row of a node that gives least, and how much of what is asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Bound {
+    pub reach: f64,
+    pub row: usize,
+    pub corner: usize,
+}
+
+impl Bound {
+    const NONE: Bound = Bound { reach: f64::INFINITY, row: 0, corner: 0 };
+
+    fn or(self, reach: f64, row: usize, corner: usize) -> Bound {
+        if reach < self.reach { Bound { reach, row, corner } } else { self }
+    }
+}
+
+impl Capacity {
+    /// No row has a limit, nothing is taken, and the voltage is what this part of the world calls nominal: 230 V to the
+    /// neutral, or between lines where there is none.
+    pub fn unlimited(plan: &Plan) -> Self {
+        let nodes = plan.additions.len();
+        let (limit, used) = (vec![[f64::INFINITY; 4]; nodes], vec![[0.0; 4]; nodes]);
+        let mut capacity = Capacity { shares: [[[0.0; 4]; 8]; 3], limit, used };
+        for phases in all_phase_sets() {
+            let index = index(phases);
+            for phase in phases.iter() {
+                capacity.shares[0][index][phase.index()] = 1.0;
+            }
+            capacity.shares[1][index][..POWER].copy_from_slice(&phasor::branches(phases));
+        }
+        capacity.set_voltage(plan, PerPhase::all(230_000));
+        capacity
+    }
+
+    /// What this circuit's lines can give; `None`: no limit here.
+    pub fn set_amps(&mut self, circuit: CircuitId, amps: PerPhase<Option<Amps>>) {
+        for phase in Phase::ALL {
+            self.limit[circuit.0][phase.index()] = amps[phase].map_or(f64::INFINITY, ticks);
+        }
+    }
+
+    /// The power, in watts, that this circuit can give; `None`: no limit here.
+    pub fn set_watts(&mut self, circuit: CircuitId, watts: Option<i32>) {
+        self.set_power(circuit.0, watts);
+    }
+
+    /// The power, in watts, that a set of the plan's (by its place there) can give; `None`: no limit.
+    pub fn set_watts_of_set(&mut self, plan: &Plan, set: usize, watts: Option<i32>) {
+        self.set_power(plan.circuits + set, watts);
+    }
+
+    fn set_power(&mut self, node: usize, watts: Option<i32>) {
+        // W = mA · mV ÷ 10⁶, and a milliampere has its ticks.
+        self.limit[node][POWER] = watts.map_or(f64::INFINITY, |watts| f64::from(watts) * 1e6 * TICKS);
+    }
+
+    /// The voltage, in millivolts, that power rows reckon with: of each phase to the neutral; where there is none,
+    /// between L1 and L2, L2 and L3, L3 and L1.
+    pub fn set_voltage(&mut self, plan: &Plan, millivolts: PerPhase<i32>) {
+        let volts = millivolts.0.map(f64::from);
+        for phases in all_phase_sets() {
+            let sum: f64 = match plan.wiring {
+                Wiring::Single | Wiring::Star => phases.iter().map(|phase| volts[phase.index()]).sum(),
+                Wiring::Delta => phasor::branches(phases).iter().zip(volts).map(|(part, volts)| part * volts).sum(),
+            };
+            for shares in &mut self.shares {
+                shares[index(phases)][POWER] = sum.ceil();
+            }
+        }
+    }
+
+    /// As if nothing had been taken, with no limit.
+    pub fn clear(&mut self) {
+        self.limit.fill([f64::INFINITY; 4]);
+        self.used.fill([0.0; 4]);
+    }
+
+    /// Takes so much (or, below zero, gives it back) on all rows on this EVSE's path.
+    pub fn take(&mut self, plan: &Plan, evse: EvseId, phases: PhaseSet, amps: Amps) {
+        self.take_ticks(plan, plan.path(evse), index(phases), ticks(amps));
+    }
+
+    /// What the row on this EVSE's path can give that has least for it, if any has a limit. Below zero: so much too much
+    /// is taken.
+    pub fn tightest(&self, plan: &Plan, evse: EvseId, phases: PhaseSet) -> Option<(Amps, Reason)> {
+        self.tightest_on(plan, plan.path(evse), index(phases))
+    }
+
+    /// The same as the other, without its memory.
+    pub(super) fn set_to(&mut self, other: &Capacity) {
+        self.shares = other.shares;
+        self.limit.clone_from(&other.limit);
+        self.used.clone_from(&other.used);
+    }
+
+    pub(super) fn share(&self, plan: &Plan, node: usize, phases: usize) -> &Rows {
+        &self.shares[kind(plan.additions[node])][phases]
+    }
+
+    pub(super) fn take_ticks(&mut self, plan: &Plan, path: Path, phases: usize, ticks: f64) {
+        for &node in plan.nodes(path) {
+            let share = self.shares[kind(plan.additions[node as usize])][phases];
+            add(&mut self.used[node as usize], &share, ticks);
+        }
+    }
+
+    pub(super) fn fits(&self, plan: &Plan, path: Path, phases: usize, ticks: f64) -> bool {
+        plan.nodes(path).iter().all(|&node| {
+            let (node, share) = (node as usize, self.share(plan, node as usize, phases));
+            let (limit, used) = (&self.limit[node], &self.used[node]);
+            match plan.additions[node] {
+                Addition::Arithmetic | Addition::Power => {
+                    // Rows on which it takes nothing may be overdrawn.
+                    (0..=POWER).all(|row| used[row] + share[row] * ticks <= limit[row] || share[row] <= 0.0)
+                }
+                Addition::Phasor | Addition::Primary { .. } => self.bound(plan, node, used, share).reach >= ticks,
+            }
+        })
+    }
+
+    pub(super) fn tightest_on(&self, plan: &Plan, path: Path, phases: usize) -> Option<(Amps, Reason)> {
+        let mut tightest: Option<(f64, Reason)> = None;
+        for &node in plan.nodes(path) {
+            let share = self.share(plan, node as usize, phases);
+            let bound = self.bound(plan, node as usize, &self.used[node as usize], share);
+            if bound.reach < tightest.map_or(f64::INFINITY, |(reach, _)| reach) {
+                tightest = Some((bound.reach, reason(plan, node as usize, bound.row)));
+            }
+        }
+        tightest.map(|(reach, reason)| (Amps::milli((reach / TICKS).floor() as i32), reason))
+    }
+
+    /// How often `by` can be added to `used` before a row of this node is full, and which.
+    pub(super) fn bound(&self, plan: &Plan, node: usize, used: &Rows, by: &Rows) -> Bound {
+        let limit = &self.limit[node];
+        let mut bound = Bound::NONE;
+        match plan.additions[node] {
+            Addition::Arithmetic | Addition::Power => {
+                let mut reach = [f64::INFINITY; 4];
+                for row in 0..=POWER {
+                    let times = (limit[row] - used[row]) / by[row];
+                    reach[row] = if by[row] > 0.0 { times } else { f64::INFINITY };
+                }
+                let lower = |a: usize, b: usize| if reach[b] < reach[a] { b } else { a };
+                let row = lower(lower(lower(0, 1), 2), POWER);
+                return Bound { reach: reach[row], row, corner: 0 };
+            }
+            Addition::Phasor => {
+                for (row, limit) in limit.iter().enumerate().take(POWER) {
+                    bound = reach(bound, Form::line(row), *limit, used, by, (row, 0));
+                }
+            }
+            Addition::Primary { ratio } => {
+                for (row, limit) in limit.iter().enumerate().take(POWER) {
+                    let limit = limit * f64::from(ratio);
+                    for corner in 0..Form::CORNERS {
+                        bound = reach(bound, Form::primary(row, corner), limit, used, by, (row, corner));
+                    }
+                }
+            }
+        }
+        if by[POWER] > 0.0 {
+            bound = bound.or((limit[POWER] - used[POWER]) / by[POWER], POWER, 0);
+        }
+        bound
+    }
+
+    /// Is it this row, full as it is with `used`, that lets nobody have more who adds `by`?
+    pub(super) fn is_barred(&self, plan: &Plan, node: usize, used: &Rows, by: &Rows, bound: &Bound) -> bool {
+        if bound.row == POWER {
+            return by[POWER] > 0.0;
+        }
+        match plan.additions[node] {
+            Addition::Arithmetic | Addition::Power => by[bound.row] > 0.0,
+            Addition::Phasor => Form::line(bound.row).growth(branches(used), branches(by)) > 0.0,
+            Addition::Primary { .. } => {
+                Form::primary(bound.row, bound.corner).growth(branches(used), branches(by)) > 0.0
+            }
+        }
+    }
+}
+
+fn reach(bound: Bound, form: Form, limit: f64, used: &Rows, by: &Rows, (row, corner): (usize, usize)) -> Bound {
+    let (at, by) = (branches(used), branches(by));
+    if limit == f64::INFINITY || form.of(by) <= 0.0 {
+        return bound;
+    }
+    let now = form.of(at).sqrt();
+    match limit >= 0.0 && now <= limit + ROUNDING {
+        true => bound.or(form.reach(limit + ROUNDING, at, by), row, corner),
+        false => bound.or(limit - now, row, corner),
+    }
+}
+
+/// Branch currents: never negative, whatever has been given back.
+fn branches(rows: &Rows) -> [f64; 3] {
+    [rows[0], rows[1], rows[2]].map(|amps| if amps > NO_RISE { amps } else { 0.0 })
+}
+
+fn reason(plan: &Plan, node: usize, row: usize) -> Reason {
+    match (plan.additions[node], Phase::ALL.get(row)) {
+        (Addition::Power, _) => Reason::Dso,
+        (_, Some(phase)) => Reason::Circuit(CircuitId(node), *phase),
+        (_, None) => Reason::Contract(CircuitId(node)),
+    }
+}
+
+pub(super) fn add(rows: &mut Rows, by: &Rows, times: f64) {
+    for (row, by) in rows.iter_mut().zip(by) {
+        *row += by * times;
+    }
+}
+
+pub(super) fn kind(addition: Addition) -> usize {
+    match addition {
+        Addition::Arithmetic => 0,
+        Addition::Phasor | Addition::Primary { .. } => 1,
+        Addition::Power => 2,
+    }
+}
+
+pub(super) fn ticks(amps: Amps) -> f64 {
+    f64::from(amps.as_milli()) * TICKS
+}
+
+/// The place of a set of phases in a list of all.
+pub(super) fn index(phases: PhaseSet) -> usize {
+    phases.iter().fold(0, |index, phase| index | 1 << phase.index())
+}
+
+fn all_phase_sets() -> impl Iterator<Item = PhaseSet> {
+    (0..8_usize).map(|index| {
+        let phases = Phase::ALL.into_iter().filter(|phase| index & (1 << phase.index()) != 0);
+        phases.fold(PhaseSet::NONE, PhaseSet::with)
+    })
+}
