@@ -46,6 +46,8 @@ pub struct Site {
     pub name: String,
     /// How loads hang between the conductors.
     pub wiring: Wiring,
+    /// The lines on the other side of a transformer, if it is they that limit as well.
+    pub primary: Option<Primary>,
     /// The largest load of the house without cars that the installer states, each phase.
     pub house_worst: PerPhase<Amps>,
     /// The circuits; parents first, the root at 0.
@@ -56,6 +58,17 @@ pub struct Site {
     pub meters: Vec<Meter>,
     /// The constants of control.
     pub tuning: Tuning,
+}
+
+/// The lines in delta on the other side of a transformer that feeds lines without a neutral. Their circuit stands
+/// between the grid connection and the EVSEs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Primary {
+    /// The circuit that stands for them.
+    pub circuit: CircuitId,
+    /// |AB + BC − 2·CA| of the branches below, and in turn, is so many times what a line there carries: 4 from
+    /// 120/208 V up to 480 V.
+    pub ratio: u16,
 }
 
 /// A conductor with a fuse.
@@ -220,6 +233,8 @@ pub struct Tuning {
     pub restart: Duration,
     /// A car keeps its turn at least so long where the minimums do not all fit.
     pub dwell: Duration,
+    /// How long a car stays whose driver has not said it: turns are so long that few end in such a stay.
+    pub usual_stay: Duration,
     /// Each full span of waiting adds 1 to the effective priority, at most +3; `None`: no ageing.
     pub ageing: Option<Duration>,
     /// Raises smaller than this are not worth a message.
@@ -230,6 +245,8 @@ pub struct Tuning {
     pub lost_after: Duration,
     /// After a loss, so many good samples make it fresh again.
     pub good_samples: u32,
+    /// Volts that drive a car's current: phase to neutral, or line to line where there is no neutral.
+    pub volts: i64,
 }
 
 impl Default for Tuning {
@@ -239,11 +256,13 @@ impl Default for Tuning {
             memory: Duration::from_secs(20),
             restart: Duration::from_secs(300),
             dwell: Duration::from_secs(900),
+            usual_stay: Duration::from_secs(10 * 3_600),
             ageing: Some(Duration::from_secs(900)),
             dead_band: Amps::milli(500),
             stale_after: Duration::from_secs(3),
             lost_after: Duration::from_secs(10),
             good_samples: 10,
+            volts: 230,
         }
     }
 }
@@ -251,6 +270,17 @@ impl Default for Tuning {
 impl Site {
     /// The grid connection.
     pub const ROOT: CircuitId = CircuitId(0);
+
+    /// Volts that drive a car's current: phase to neutral, or line to line where there is no neutral.
+    pub fn volts(&self) -> i64 {
+        self.tuning.volts
+    }
+
+    /// Do currents add up as phasors? Without a neutral, and where nothing is metered: a meter says how much flows, and
+    /// not at which angle to the cars' currents.
+    pub fn adds_phasors(&self) -> bool {
+        self.wiring == Wiring::Delta && self.meters.is_empty()
+    }
 
     /// This circuit.
     pub fn circuit(&self, id: CircuitId) -> &Circuit {

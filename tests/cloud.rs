@@ -422,6 +422,7 @@ fn site() -> Site {
         id: "home".into(),
         name: "Home".into(),
         wiring: Wiring::Star,
+        primary: None,
         house_worst: PerPhase::all(Amps::whole(13)),
         circuits: vec![main],
         evses: vec![evse],

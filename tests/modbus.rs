@@ -434,6 +434,7 @@ fn config(meters: Vec<DeviceConfig>, inverters: Vec<DeviceConfig>) -> Config {
         id: "home".into(),
         name: "Home".into(),
         wiring: Wiring::Star,
+        primary: None,
         house_worst: PerPhase::all(Amps::ZERO),
         circuits: vec![circuit],
         evses: vec![],

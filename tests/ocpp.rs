@@ -145,6 +145,7 @@ fn config() -> Config {
             id: "home".into(),
             name: "Home".into(),
             wiring: Wiring::Star,
+            primary: None,
             house_worst: PerPhase::all(Amps::whole(10)),
             circuits: vec![main],
             evses: vec![evse("left"), evse("right")],

@@ -4,7 +4,7 @@ use super::{EXIT_FAILED, EXIT_USAGE};
 use crate::clock::Clock;
 use crate::control::{Decision, Observation};
 use crate::sim::builtin::Wanted;
-use crate::sim::{Headroom, Judge, Law, Reference, Scenario, Score, run_by, trace};
+use crate::sim::{Car, Headroom, Judge, Law, Reference, Scenario, Score, run_by, trace};
 use crate::time::Moment;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -36,6 +36,18 @@ pub(super) struct SimulateArguments {
     /// What the sun gives: lines `t,w` in seconds and watts
     #[arg(long, value_name = "CSV")]
     solar: Option<PathBuf>,
+    /// Who comes: lines `arrival,departure,evse,energy_kwh,phases,max_a,priority`, in place of the scenario's cars
+    #[arg(long, value_name = "CSV")]
+    sessions: Option<PathBuf>,
+    /// What the transformer of `acn` gives; default: 30
+    #[arg(long, value_name = "KW", value_parser = kilowatts)]
+    limit_kw: Option<f64>,
+    /// `acn` without a least current and without steps
+    #[arg(long)]
+    continuous: bool,
+    /// Drivers do not say when they leave and how much they want
+    #[arg(long)]
+    unknown: bool,
     /// Who steers
     #[arg(long, value_enum, default_value_t = LawName::Headroom)]
     law: LawName,
@@ -103,7 +115,17 @@ fn scenario(arguments: &SimulateArguments) -> Result<Scenario, String> {
     let base = arguments.base_load.as_deref().map(|path| read(path, trace::base_load)).transpose()?;
     let solar = arguments.solar.as_deref().map(|path| read(path, trace::solar)).transpose()?;
     let (base, solar) = (base.map(Arc::new), solar.map(Arc::new));
-    let wanted = Wanted { seed: arguments.seed, days: arguments.days, base, solar };
+    let sessions = arguments.sessions.as_deref().map(|path| read(path, |text| Ok(text.to_owned()))).transpose()?;
+    let wanted = Wanted {
+        seed: arguments.seed,
+        days: arguments.days,
+        base,
+        solar,
+        sessions,
+        limit_kw: arguments.limit_kw,
+        is_continuous: arguments.continuous,
+        is_unknown: arguments.unknown,
+    };
     let name = arguments.scenario.as_str();
     let path = Path::new(name);
     if !path.is_file() {
@@ -111,7 +133,12 @@ fn scenario(arguments: &SimulateArguments) -> Result<Scenario, String> {
     }
     let mut scenario = read(path, Scenario::parse)?;
     wanted.apply(&mut scenario);
-    Ok(scenario)
+    wanted.visited(scenario, &Car::default())
+}
+
+fn kilowatts(text: &str) -> Result<f64, String> {
+    let fault = "a number of kilowatts from 1 to 10000";
+    text.parse().ok().filter(|kw| (1.0..=10_000.0).contains(kw)).ok_or_else(|| fault.to_owned())
 }
 
 /// What a file says, or what is wrong with it.
@@ -264,6 +291,10 @@ mod tests {
             days: None,
             base_load: None,
             solar: None,
+            sessions: None,
+            limit_kw: None,
+            continuous: false,
+            unknown: false,
             law: LawName::Headroom,
             json: false,
         };

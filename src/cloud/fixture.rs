@@ -28,6 +28,7 @@ pub(super) fn ground() -> Ground {
         id: "home".into(),
         name: "Home".into(),
         wiring: Wiring::Star,
+        primary: None,
         house_worst: PerPhase::all(Amps::whole(13)),
         circuits: vec![Circuit {
             id: "main".into(),

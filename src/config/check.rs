@@ -128,6 +128,7 @@ fn electrical(
             id: id.to_string(),
             name: row?.text("name").or(id)?.to_string(),
             wiring: wiring?,
+            primary: None,
             house_worst: house_worst?,
             circuits,
             evses: cars.iter().map(|car| check_chargers::evse(car, &order)).collect::<Option<_>>()?,

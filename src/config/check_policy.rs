@@ -61,6 +61,7 @@ pub fn tuning(row: &Row, faults: &mut Faults) -> Option<Tuning> {
         stale_after,
         lost_after,
         good_samples: u32::try_from(row.whole("good_samples").ok()?).ok()?,
+        ..Tuning::default()
     })
 }
 

@@ -25,6 +25,12 @@ const LATENESS: Duration = Duration::from_secs(3);
 /// What a charger has said stands no longer than this; one that speaks more rarely is in between taken for one without
 /// a meter.
 const SLOW: Duration = Duration::from_secs(20);
+/// A car that stops taking what it is offered wants no more after so long.
+const TIRED: Duration = Duration::from_secs(30);
+/// One that has not begun yet may be slow to wake: three to four minutes have been seen.
+const SLEEPY: Duration = Duration::from_secs(300);
+/// A car that wanted no more, and then was offered none because others did, is offered some again after so long.
+const ASKED_AGAIN: Duration = Duration::from_secs(3_600);
 /// Setpoints of the last response time are remembered, this many of them.
 const MOST_PAST: usize = 16;
 
@@ -49,6 +55,13 @@ pub(super) struct Car {
     pub pauses: Pauses,
     /// What its own meter has said lately.
     pub readings: Readings,
+    /// How long it had waited before this turn: what that has added to its priority holds for the turn.
+    pub waited: Duration,
+    /// How often in this session others had its turn.
+    pub yielded: u32,
+    /// Since when it takes nothing of what it is offered; a pause leaves that as it is.
+    rests_since: Option<Moment>,
+    has_charged: bool,
     /// The last raise; its effect may not have shown yet.
     pub raised_at: Option<Moment>,
     /// It takes more than it was told; since when.
@@ -135,6 +148,10 @@ impl Car {
             is_paused: false,
             pauses: Pauses::default(),
             readings: Readings::default(),
+            waited: Duration::ZERO,
+            yielded: 0,
+            rests_since: None,
+            has_charged: false,
             raised_at: None,
             disobeys_since: None,
             session: None,
@@ -179,6 +196,7 @@ impl Car {
         if self.epoch.replace(report.epoch).is_some_and(|last| last != report.epoch) {
             self.ledger.distrust();
         }
+        self.hear_rest(report.plug, now);
         self.hear_answer(evse, report);
         self.ledger.expire(evse, report.link, now);
         self.forgive(evse, now);
@@ -274,6 +292,7 @@ impl Car {
         match (self.setpoint.is_positive(), amps.is_positive()) {
             (false, true) => {
                 self.turn_since = Some(now);
+                self.waited = self.waiting_since.map_or(Duration::ZERO, |since| now.since(since));
                 self.waiting_since = None;
                 self.is_paused = false;
             }
@@ -307,6 +326,32 @@ impl Car {
         self.raised_at.is_none_or(|at| now >= at + evse.response)
     }
 
+    /// Does it want nothing, as far as its charger has said and no longer ago than it is believed?
+    pub(super) fn is_resting(&self, now: Moment) -> bool {
+        let patience = if self.has_charged { TIRED } else { SLEEPY };
+        self.rests_since.is_some_and(|since| now >= since + patience)
+    }
+
+    fn hear_rest(&mut self, plug: Plug, now: Moment) {
+        match plug {
+            Plug::SuspendedEv => {
+                self.rests_since.get_or_insert(now);
+            }
+            // Without an offer nobody knows; it is asked again after a while.
+            Plug::SuspendedEvse => {
+                let is_over = self.waiting_since.is_some_and(|since| now >= since + ASKED_AGAIN);
+                self.rests_since = self.rests_since.filter(|_| !is_over);
+            }
+            Plug::Charging => {
+                self.rests_since = None;
+                self.has_charged = true;
+            }
+            Plug::Unknown | Plug::Available | Plug::Preparing | Plug::Finishing | Plug::Faulted | Plug::Unavailable => {
+                self.rests_since = None
+            }
+        }
+    }
+
     fn begin_session(&mut self, evse: &Evse, report: &Report, now: Moment) {
         let session = report.session.as_ref().map(|session| session.id);
         if session == self.session {
@@ -316,6 +361,10 @@ impl Car {
         self.is_paused = false;
         self.pauses = Pauses::default();
         self.readings.forget();
+        self.waited = Duration::ZERO;
+        self.yielded = 0;
+        self.rests_since = None;
+        self.has_charged = false;
         self.raised_at = None;
         self.falls_since = None;
         self.stands_since = None;

@@ -1,10 +1,12 @@
 //! How much can each circuit still give to cars? limit − margin − base load, a phase, with what pending cuts will free.
 
+use super::allocation::Ask;
 use super::base::{Base, Lows};
 use super::car::Draw;
 use super::observation::Sample;
 use super::queue::Setting;
 use super::readings::RAMP;
+use super::reason::Reason;
 use super::{Freshness, Row};
 use crate::policy::Policy;
 use crate::site::{Circuit, CircuitId, EvseId, Site};
@@ -141,19 +143,21 @@ impl Below {
     }
 
     /// One EVSE more.
-    pub(super) fn add(&mut self, site: &Site, evse: EvseId, draw: &Draw, is_asking: bool, is_here: bool) {
+    pub(super) fn add(&mut self, site: &Site, evse: EvseId, draw: &Draw, ask: &Result<Ask, Reason>, is_here: bool) {
         let phases = site.evse(evse).rotation.phases();
         for phase in phases.iter() {
             self.fallback[phase] += site.evse(evse).fallback;
-            match is_asking {
-                true => {
+            match ask {
+                Ok(_) => {
                     self.asking[phase] += site.evse(evse).fallback;
                     self.shy[phase] += draw.shy;
                     if draw.worst.is_positive() {
                         self.floor[phase] += site.evse(evse).least;
                     }
                 }
-                false => {
+                // There they are counted one by one.
+                Err(_) if site.adds_phasors() => {}
+                Err(_) => {
                     self.reserved[phase] += draw.worst - draw.latent;
                     self.soon[phase] += (draw.soon - draw.latent).max(Amps::ZERO);
                     self.latent[phase] += draw.latent;

@@ -9,6 +9,7 @@ mod exposure;
 mod freshness;
 mod headroom;
 mod ledger;
+mod need;
 pub mod observation;
 mod orders;
 mod pauses;
@@ -174,6 +175,8 @@ struct Work {
     // In the order of admission.
     ranks: Vec<Rank>,
     queue: Vec<Ask>,
+    // By EVSE.
+    apart: Vec<(EvseId, Reason)>,
 }
 
 /// An EVSE's lease as it was when the process before this one stopped in order.
@@ -264,6 +267,7 @@ impl Work {
             rows: Vec::new(),
             ranks: Vec::new(),
             queue: Vec::new(),
+            apart: Vec::new(),
         }
     }
 }
@@ -285,10 +289,10 @@ pub fn step_into(
     now: Moment,
 ) {
     let highest = policy.classes.iter().map(|class| class.priority).max().unwrap_or(i8::MIN);
-    let setting = Setting { site, policy, wall: observation.wall, now, highest };
+    let setting = Setting { site, policy, wall: observation.wall, crowd: (0, 1), now, highest };
     let mut work = state.work.take().unwrap_or_else(|| Box::new(Work::new(site)));
     look(&setting, state, observation, &mut work);
-    let Work { plan, desk, draws, sights, before, wishes, rows, queue, .. } = &mut *work;
+    let Work { plan, desk, draws, sights, before, wishes, rows, queue, apart, .. } = &mut *work;
     for (car, wish) in state.cars.iter_mut().zip(&*wishes) {
         if let Err(because) = wish.ask {
             car.because = because;
@@ -297,7 +301,7 @@ pub fn step_into(
             }
         }
     }
-    let scene = Scene { site, plan, draws, rows, sights, queue, now };
+    let scene = Scene { site, plan, draws, rows, sights, queue, apart, now };
     setpoint::decide(&scene, &mut state.cars, &mut state.rows, desk);
     #[cfg(test)]
     state.spoil.into_iter().for_each(|spoil| spoil(&mut state.cars));
@@ -330,6 +334,7 @@ fn look(setting: &Setting, state: &mut State, observation: &Observation, work: &
     learn_from_meters(site, state, observation, &work.plan, now);
     let heard = state.cars.iter_mut().zip(&site.evses).zip(&observation.reports);
     refill(&mut work.draws, heard.map(|((car, evse), report)| car.observe(evse, report, now)));
+    let setting = &Setting { crowd: queue::crowd(&state.cars, &observation.reports, now), ..*setting };
     bear_out(site, state, observation, work, now);
     freshness(site, state, observation, work, now);
     sights(site, work);
@@ -338,8 +343,11 @@ fn look(setting: &Setting, state: &mut State, observation: &Observation, work: &
     refill(&mut work.wishes, told.map(|(((id, car), report), sight)| queue::wish(setting, id, car, report, *sight)));
     rows(setting, state, observation, work);
     count_exposure(setting, state, observation, work);
-    let Work { queue, ranks, wishes, .. } = work;
-    queue::sort(queue, ranks, wishes, &state.cars, &observation.reports, &site.tuning, now);
+    let Work { queue, ranks, wishes, apart, .. } = work;
+    queue::sort(queue, ranks, setting, wishes, &state.cars, &observation.reports);
+    // Those who do not ask, where the rows themselves do not count them.
+    let silent = |id: EvseId| wishes[id.0].ask.err().map(|because| (id, because));
+    refill(apart, site.evse_ids().filter(|_| site.adds_phasors()).filter_map(silent));
 }
 
 fn refill<T>(list: &mut Vec<T>, with: impl Iterator<Item = T>) {
@@ -432,7 +440,7 @@ fn rows(setting: &Setting, state: &mut State, observation: &Observation, work: &
         let (draw, setpoint) = (&draws[id.0], state.cars[id.0].setpoint);
         for circuit in site.path(site.evse(id).circuit) {
             let is_here = site.evse(id).circuit == circuit;
-            below[circuit.0].add(site, id, draw, wishes[id.0].ask.is_ok(), is_here);
+            below[circuit.0].add(site, id, draw, &wishes[id.0].ask, is_here);
             let Some(above) = sample(circuit) else {
                 below[circuit.0].took((draw.least, false));
                 continue;

@@ -184,6 +184,17 @@ pub struct Session {
     pub since: Moment,
     /// Energy so far in Wh, where known.
     pub energy_wh: Option<i64>,
+    /// What its driver has said.
+    pub need: Need,
+}
+
+/// What a driver has said of his session, as far as he has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Need {
+    /// When he wants to leave.
+    pub departs: Option<Moment>,
+    /// How much he wants by then, in Wh since plug-in.
+    pub wants_wh: Option<i64>,
 }
 
 /// A charger's own measurement.

@@ -2,10 +2,11 @@
 
 use super::allocation::{Ask, Step};
 use super::car::Car;
-use super::observation::{Link, Plug, Report};
+use super::need;
+use super::observation::{Link, Plug, Report, Session};
 use super::reason::Reason;
 use crate::policy::{Entitlement, Policy, Verdict};
-use crate::site::{CircuitId, Evse, EvseId, Site, Tuning};
+use crate::site::{CircuitId, Evse, EvseId, Site};
 use crate::time::{Duration, Moment};
 use crate::units::Amps;
 use chrono::{DateTime, Utc};
@@ -17,6 +18,16 @@ const RESTART_ROOM: Amps = Amps::whole(1);
 const ENERGY_STEP_WH: i64 = 500;
 /// Waiting adds at most this to the priority.
 const MOST_AGEING: u64 = 3;
+/// Some cars do not wake after more pauses: nobody's turn ends more often in a session.
+const MOST_YIELDED: u32 = 5;
+/// Turns in the stay that is expected of a car, at most: its share of them, with so many pauses between.
+const TURNS: u32 = MOST_YIELDED;
+/// Whoever has stayed for longer than is usual is expected to stay for so many times what he has.
+const STAYS_ON: u32 = 2;
+/// How long a car can wait whose driver has not said it, as against those who have.
+const USUAL_SLACK: Duration = Duration::from_secs(2 * 3_600);
+/// Whoever charges goes on before one who has less time to spare than he by no more than this: each pause is a start.
+const START_WORTH: Duration = Duration::from_secs(3_600);
 
 /// An EVSE's wish in this step.
 #[derive(Debug, Clone)]
@@ -45,53 +56,98 @@ pub(super) struct Setting<'a> {
     pub policy: &'a Policy,
     /// `None` while the time of day is not to be trusted.
     pub wall: Option<DateTime<Utc>>,
+    /// How many have current, and how many want some.
+    pub crowd: (u32, u32),
     pub now: Moment,
     /// The owner's: ageing lifts nobody above it.
     pub highest: i8,
 }
 
+impl Setting<'_> {
+    /// Does its turn last? For good once enough have ended.
+    fn is_turn_of(&self, car: &Car, session: &Session) -> bool {
+        let turn = match session.need.departs {
+            Some(_) => self.site.tuning.dwell,
+            None => self.turn(self.site.tuning.usual_stay.max(self.now.since(session.since) * STAYS_ON)),
+        };
+        car.turn_since.is_some_and(|since| self.now.since(since) < turn || car.yielded >= MOST_YIELDED)
+    }
+
+    /// How long a turn lasts in such a stay: so that few end in it, and the longer the fewer have to wait for theirs.
+    fn turn(&self, stay: Duration) -> Duration {
+        let (charging, asking) = (u128::from(self.crowd.0), u128::from(self.crowd.1));
+        let share = stay.as_millis() * charging / (asking * u128::from(TURNS));
+        let lasting = stay.as_millis() * charging.pow(3) / asking.pow(3);
+        let millis = u64::try_from(share.max(lasting)).unwrap_or(u64::MAX);
+        self.site.tuning.dwell.max(Duration::from_millis(millis))
+    }
+}
+
 /// Where an ask stands in the order of admission.
-pub(super) type Rank = (Reverse<i8>, (u8, u64), i64, EvseId);
+pub(super) type Rank = (bool, Reverse<i8>, (u8, i64), i64, EvseId);
 
 /// What this EVSE asks for.
 pub(super) fn wish(setting: &Setting, id: EvseId, car: &Car, report: &Report, sight: Sight) -> Wish {
     let token = report.session.as_ref().and_then(|session| session.token.as_deref());
     let entitlement = setting.policy.entitlement(id, token, setting.wall);
-    let priority = effective_priority(setting, &entitlement, car);
+    let priority = effective_priority(setting, &entitlement, car, report.session.as_ref());
     let ask = ask(setting, id, &entitlement, car, report, sight).map(|ask| Ask { tier: priority, ..ask });
     Wish { entitlement, priority, ask }
 }
 
-/// The order of admission: effective priority; then whose turn it is, who waits longest, whose turn has been longest
-/// last; then least energy in this session; then id. `ranks` is memory for it.
+/// The order of admission: effective priority; then whose turn it is; then who can wait least, by what his driver has
+/// said or by how long he has waited; then whose turn has been longest last; then least energy in this session; then id.
+/// After all of them those who are last. `ranks` is memory for it.
 pub(super) fn sort(
     asks: &mut Vec<Ask>,
     ranks: &mut Vec<Rank>,
+    setting: &Setting,
     wishes: &[Wish],
     cars: &[Car],
     reports: &[Report],
-    tuning: &Tuning,
-    now: Moment,
 ) {
-    let rank = |ask: Ask| {
-        let car = &cars[ask.evse.0];
-        let turn = match (car.turn_since, car.waiting_since) {
-            (Some(turn), _) if now.since(turn) < tuning.dwell => (0, turn.as_millis()),
-            (Some(turn), _) => (2, u64::MAX - turn.as_millis()),
-            (None, waiting) => (1, waiting.unwrap_or(now).as_millis()),
-        };
-        let energy = reports[ask.evse.0].session.as_ref().and_then(|session| session.energy_wh).unwrap_or(0);
-        (Reverse(ask.tier), turn, energy / ENERGY_STEP_WH, ask.evse)
-    };
     ranks.clear();
-    ranks.extend(wishes.iter().filter_map(|wish| wish.ask.ok()).map(rank));
+    let rank = |ask| rank(setting, ask, cars, reports);
+    ranks.extend(wishes.iter().filter_map(|wish| wish.ask.as_ref().ok()).map(rank));
     ranks.sort_unstable();
     asks.clear();
-    asks.extend(ranks.iter().filter_map(|(_, _, _, evse)| wishes[evse.0].ask.ok()));
+    asks.extend(ranks.iter().filter_map(|(.., evse)| wishes[evse.0].ask.ok()));
 }
 
-fn effective_priority(setting: &Setting, who: &Entitlement, car: &Car) -> i8 {
-    let waited = car.waiting_since.map_or(Duration::ZERO, |since| setting.now.since(since));
+fn rank(setting: &Setting, ask: &Ask, cars: &[Car], reports: &[Report]) -> Rank {
+    let now = setting.now;
+    let (car, session) = (&cars[ask.evse.0], reports[ask.evse.0].session.as_ref());
+    let slack = session.and_then(|session| {
+        need::slack(session, ask.most, setting.site.volts(), setting.site.evse(ask.evse).rotation.wired(), now)
+    });
+    let millis = |span: Duration| span.as_millis() as i64;
+    let turn = match (car.turn_since, slack) {
+        (Some(turn), _) if session.is_some_and(|session| setting.is_turn_of(car, session)) => {
+            (0, turn.as_millis() as i64)
+        }
+        (Some(_), Some(slack)) => (1, slack - millis(START_WORTH)),
+        (None, Some(slack)) => (1, slack),
+        (None, None) => (1, millis(USUAL_SLACK) - millis(now.since(car.waiting_since.unwrap_or(now)))),
+        (Some(turn), None) => (2, -(turn.as_millis() as i64)),
+    };
+    let energy = session.and_then(|session| session.energy_wh).unwrap_or(0);
+    (ask.is_last, Reverse(ask.tier), turn, energy / ENERGY_STEP_WH, ask.evse)
+}
+
+/// How many have current, and how many want some.
+pub(super) fn crowd(cars: &[Car], reports: &[Report], now: Moment) -> (u32, u32) {
+    let wants = |car: &Car, report: &Report| report.session.is_some() && report.plug.has_car() && !car.is_resting(now);
+    let asking = || cars.iter().zip(reports).filter(|(car, report)| wants(car, report));
+    let charging = asking().filter(|(car, _)| car.setpoint.is_positive());
+    (charging.count() as u32, (asking().count() as u32).max(1))
+}
+
+fn effective_priority(setting: &Setting, who: &Entitlement, car: &Car, session: Option<&Session>) -> i8 {
+    let waited = match car.waiting_since {
+        Some(since) => setting.now.since(since),
+        None if session.is_some_and(|session| setting.is_turn_of(car, session)) => car.waited,
+        None => Duration::ZERO,
+    };
     let spans = match setting.site.tuning.ageing {
         Some(span) if !span.is_zero() => (waited.as_millis() / span.as_millis()) as u64,
         _ => 0,
@@ -140,7 +196,8 @@ fn ask(
         step: Step::Multiple(evse.step),
         tier: who.priority,
         weight: who.weight.max(1),
-        need: None,
+        is_last: car.is_resting(now) || report.session.as_ref().is_some_and(need::is_met),
+        need: report.session.as_ref().and_then(|s| need::rate(s, setting.site.volts(), evse.rotation.wired(), now)),
     })
 }
 

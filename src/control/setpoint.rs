@@ -18,6 +18,8 @@ pub(super) struct Scene<'a> {
     pub sights: &'a [Sight],
     /// In the order of admission.
     pub queue: &'a [Ask],
+    /// Those who do not ask, and why, where currents add up as phasors: what may be in force there is nobody else's.
+    pub apart: &'a [(EvseId, Reason)],
     pub now: Moment,
 }
 
@@ -57,7 +59,7 @@ impl Desk {
 /// A setpoint for each that asks, in the queue's order.
 pub(super) fn decide(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory], desk: &mut Desk) {
     cut(scene, cars, memory, desk);
-    set(&mut desk.capacity, scene, |row| row.fair);
+    set(&mut desk.capacity, scene, is_staying, |row| row.fair);
     let target = desk.allocation.share(scene.plan, &desk.capacity, scene.queue);
     set_had(&mut desk.had, scene, cars);
     make_room(scene, cars, memory, target, (&desk.had, &mut desk.yields));
@@ -66,13 +68,19 @@ pub(super) fn decide(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory], 
 
 /// Protective cuts: rows on which cars have more than they may keep. The same allocation run with less; nobody rises.
 fn cut(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory], desk: &mut Desk) {
-    let Desk { allocation, capacity, had, queue, .. } = desk;
+    let Desk { allocation, capacity, left: bearable, had, queue, .. } = desk;
     set_had(had, scene, cars);
+    set(bearable, scene, is_apart, |row| row.cut_above);
+    for ask in scene.queue {
+        spend(scene, bearable, ask, cars[ask.evse.0].setpoint);
+    }
     let mut is_needed = false;
     capacity.clear();
+    set_apart(scene, capacity, is_apart);
     for (circuit, row) in scene.site.circuit_ids().zip(scene.rows) {
+        let is_over = bearable.overdrawn(scene.plan, circuit);
         let keep = PerPhase::from_fn(|phase| {
-            let cuts = row.is_over[phase] || had[circuit.0][phase] > row.cut_above[phase];
+            let cuts = row.is_over[phase] || is_over[phase];
             is_needed |= cuts && had[circuit.0][phase].is_positive();
             cuts.then_some(row.keep[phase])
         });
@@ -131,7 +139,10 @@ fn make_room(
             ask.phases.iter().any(|phase| yields[circuit.0][phase].is_some_and(|to| to.is_due(ask.tier, setpoint)))
         };
         if scene.site.path(scene.site.evse(ask.evse).circuit).any(gives_way) {
-            lower(scene, &mut cars[ask.evse.0], memory, share, false);
+            let car = &mut cars[ask.evse.0];
+            let is_turn_over = car.setpoint.is_positive() && !share.amps.is_positive() && !ask.is_last;
+            car.yielded += u32::from(is_turn_over);
+            lower(scene, car, memory, share, false);
         }
     }
 }
@@ -166,8 +177,8 @@ fn raise(
     target: &[Share],
     (left, untold): (&mut Capacity, &mut Capacity),
 ) {
-    set(left, scene, |row| row.room);
-    set(untold, scene, |row| row.room);
+    set(left, scene, is_apart, |row| row.room);
+    set(untold, scene, is_apart, |row| row.room);
     for ask in scene.queue {
         spend(scene, left, ask, counted(scene, cars, ask.evse));
         spend(scene, untold, ask, cars[ask.evse.0].setpoint);
@@ -276,11 +287,29 @@ fn spend(scene: &Scene, left: &mut Capacity, ask: &Ask, amps: Amps) {
     left.take(scene.plan, ask.evse, ask.phases, amps);
 }
 
-fn set(capacity: &mut Capacity, scene: &Scene, of: impl Fn(&RowView) -> PerPhase<Amps>) {
+/// What each row gives to those who ask, beside those apart that count.
+fn set(capacity: &mut Capacity, scene: &Scene, counts: fn(Reason) -> bool, of: impl Fn(&RowView) -> PerPhase<Amps>) {
     capacity.clear();
     for (circuit, row) in scene.site.circuit_ids().zip(scene.rows) {
         capacity.set_amps(circuit, PerPhase::from_fn(|phase| Some(of(row)[phase])));
     }
+    set_apart(scene, capacity, counts);
+}
+
+fn set_apart(scene: &Scene, capacity: &mut Capacity, counts: fn(Reason) -> bool) {
+    for (id, _) in scene.apart.iter().filter(|(_, because)| counts(*because)) {
+        capacity.take(scene.plan, *id, scene.site.evse(*id).rotation.phases(), scene.draws[id.0].worst);
+    }
+}
+
+/// Everybody apart counts until proven gone.
+fn is_apart(_: Reason) -> bool {
+    true
+}
+
+/// Whoever has made room for somebody has made it: nobody else need do so until that is proven.
+fn is_staying(because: Reason) -> bool {
+    because != Reason::Resting
 }
 
 /// The least raise that is worth a message.
@@ -292,7 +321,7 @@ fn worth(scene: &Scene, ask: &Ask, cars: &[Car]) -> Amps {
 /// whose ledger it breaks. `before` are the setpoints of the step before.
 pub(super) fn is_sound(scene: &Scene, cars: &[Car], before: &[Amps], desk: &mut Desk) -> bool {
     let left = &mut desk.left;
-    set(left, scene, |row| row.room);
+    set(left, scene, is_apart, |row| row.room);
     for ask in scene.queue {
         spend(scene, left, ask, counted(scene, cars, ask.evse));
     }

@@ -430,6 +430,7 @@ mod tests {
             id: "home".into(),
             name: "Home".into(),
             wiring: Wiring::Star,
+            primary: None,
             house_worst: PerPhase::all(Amps::ZERO),
             circuits: vec![root],
             evses: vec![evse],

@@ -1,7 +1,7 @@
 //! Which session is this? Ids for what a charger calls its sessions, and for what it does not name.
 
 use super::message::State;
-use crate::control::observation::{Plug, Session};
+use crate::control::observation::{Need, Plug, Session};
 use crate::time::Moment;
 
 /// Follows the sessions of one charger.
@@ -36,7 +36,7 @@ impl Sessions {
                 return None;
             }
         };
-        let fresh = Session { id, token: None, since: now, energy_wh: None };
+        let fresh = Session { id, token: None, since: now, energy_wh: None, need: Need::default() };
         let mut session = before.filter(|session| session.id == id).unwrap_or(fresh);
         if let Some(token) = &state.token {
             session.token.clone_from(token);

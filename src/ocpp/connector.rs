@@ -2,7 +2,7 @@
 
 use super::meter::Meter;
 use crate::control::Order;
-use crate::control::observation::{Accepted, Answer, Link, Measured, Plug, Report, Session};
+use crate::control::observation::{Accepted, Answer, Link, Measured, Need, Plug, Report, Session};
 use crate::site::EvseId;
 use crate::time::Moment;
 use crate::units::Amps;
@@ -119,7 +119,7 @@ impl Connector {
     /// A transaction runs.
     pub fn begin(&mut self, id: i64, token: Option<String>, meter_start_wh: Option<i64>, now: Moment) {
         if self.session_id() != Some(id) {
-            self.report.session = Some(Session { id, token, since: now, energy_wh: None });
+            self.report.session = Some(Session { id, token, since: now, energy_wh: None, need: Need::default() });
         }
         self.meter_start_wh = meter_start_wh;
         self.wants_fallback = false;

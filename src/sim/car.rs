@@ -4,9 +4,10 @@
 //! 15 s after it may, and stays half an ampere below what it is offered. IEC 61851-1 asks it to follow within 5 s.
 
 use super::arrived;
+use crate::control::observation::Need;
 use crate::site::{Rotation, Wiring};
 use crate::time::{Duration, Moment};
-use crate::units::{Amps, PerPhase};
+use crate::units::{Amps, PerPhase, Phase};
 use std::collections::VecDeque;
 
 /// Changes of the offer that may be on their way to the car at once: one each 100 ms for the longest lag that is used.
@@ -18,8 +19,10 @@ pub const VOLTS: i64 = 230;
 /// What kind of car it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Car {
-    /// How many of the charger's terminals it uses, its L1 first: 1, 2 or 3.
+    /// How many of the charger's terminals it uses, 1, 2 or 3.
     pub phases: usize,
+    /// The first of them: 0 is the charger's L1; after its L3 comes its L1.
+    pub first: usize,
     /// The least current it charges at.
     pub least: Amps,
     /// The most that its own charger takes, each phase.
@@ -48,12 +51,15 @@ pub struct Car {
     pub gives_up_drop: Option<Amps>,
     /// The card that its driver holds up; `None`: just plugs in.
     pub token: Option<String>,
+    /// What its driver says when he plugs in.
+    pub told: Need,
 }
 
 impl Default for Car {
     fn default() -> Self {
         Car {
             phases: 3,
+            first: 0,
             least: Amps::PILOT_LEAST,
             most: Amps::whole(16),
             lag: Duration::from_secs(2),
@@ -67,6 +73,7 @@ impl Default for Car {
             pauses_most: None,
             gives_up_drop: None,
             token: None,
+            told: Need::default(),
         }
     }
 }
@@ -74,23 +81,26 @@ impl Default for Car {
 /// How a car hangs on its charger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connection {
-    /// Terminals that carry its current, L1 first.
+    /// The first of the terminals that carry its current: 0 is the charger's L1.
+    pub first: usize,
+    /// How many do.
     pub terminals: usize,
-    /// Its power is so many thousandths of its current times [`VOLTS`].
+    /// Its power is so many thousandths of its current times the volts.
     pub power_permille: i64,
+    /// What drives its current.
+    pub volts: i64,
 }
 
 impl Connection {
     /// Without a neutral a car of fewer than three phases hangs between two lines, and three phases give √3, not 3.
     pub fn of(car: &Car, rotation: &Rotation, wiring: Wiring) -> Self {
         let phases = car.phases.clamp(1, rotation.wired());
-        match (wiring, phases) {
-            (Wiring::Single | Wiring::Star, _) => {
-                Connection { terminals: phases, power_permille: phases as i64 * 1000 }
-            }
-            (Wiring::Delta, 3) => Connection { terminals: 3, power_permille: 1732 },
-            (Wiring::Delta, _) => Connection { terminals: 2.min(rotation.wired()), power_permille: 1000 },
-        }
+        let (terminals, power_permille) = match (wiring, phases) {
+            (Wiring::Single | Wiring::Star, _) => (phases, phases as i64 * 1000),
+            (Wiring::Delta, 3) => (3, 1732),
+            (Wiring::Delta, _) => (2.min(rotation.wired()), 1000),
+        };
+        Connection { first: car.first % 3, terminals, power_permille, volts: VOLTS }
     }
 }
 
@@ -109,7 +119,7 @@ pub struct Plugged {
     target: Amps,
     /// What it had when the target was set.
     aimed_at_wh: i64,
-    /// mA · ms · thousandths of [`VOLTS`], up to `lived`.
+    /// mA · ms · thousandths of a volt, up to `lived`.
     charge: i64,
     lived: Moment,
     pauses: u32,
@@ -171,13 +181,18 @@ impl Plugged {
 
     /// On the charger's own terminals, L1 first.
     pub fn draw(&self) -> PerPhase<Amps> {
-        let terminals = self.connection.terminals;
-        PerPhase::from_fn(|terminal| if terminal.index() < terminals { self.draw } else { Amps::ZERO })
+        self.on_terminals(self.draw)
     }
 
     /// One ampere on each of the charger's terminals that it uses.
     pub fn shape(&self) -> PerPhase<Amps> {
-        PerPhase::from_fn(|terminal| Amps::whole(i32::from(terminal.index() < self.connection.terminals)))
+        self.on_terminals(Amps::whole(1))
+    }
+
+    fn on_terminals(&self, amps: Amps) -> PerPhase<Amps> {
+        let Connection { first, terminals, .. } = self.connection;
+        let carries = |terminal: Phase| (terminal.index() + 3 - first) % 3 < terminals;
+        PerPhase::from_fn(|terminal| if carries(terminal) { amps } else { Amps::ZERO })
     }
 
     /// Volts that its current on one terminal stands for: all phases together.
@@ -192,12 +207,12 @@ impl Plugged {
 
     /// Its power now.
     pub fn watts(&self) -> i32 {
-        (i64::from(self.draw.as_milli()) * self.connection.power_permille / 1000 * VOLTS / 1000) as i32
+        (i64::from(self.draw.as_milli()) * self.connection.power_permille / 1000 * self.connection.volts / 1000) as i32
     }
 
     /// What it has taken so far, `now` being no earlier than it has lived.
     pub fn energy_wh(&self, now: Moment) -> i64 {
-        (self.charge + self.rate() * millis(self.lived, now)) / 1000 * VOLTS / 3_600_000_000
+        (self.charge + self.rate() * millis(self.lived, now)) / 1000 * self.connection.volts / 3_600_000_000
     }
 
     fn rate(&self) -> i64 {
@@ -257,7 +272,7 @@ impl Plugged {
             return Some(self.lived);
         }
         let mark = if energy < taper_from { taper_from } else { energy + 1 };
-        let needed = i128::from(mark) * 3_600_000_000_000 / i128::from(VOLTS) - i128::from(self.charge);
+        let needed = i128::from(mark) * 3_600_000_000_000 / i128::from(self.connection.volts) - i128::from(self.charge);
         let ahead = u64::try_from(needed / i128::from(rate)).unwrap_or(0);
         Some(self.lived + Duration::from_millis(ahead))
     }
@@ -270,7 +285,6 @@ fn millis(from: Moment, to: Moment) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::Phase;
 
     const TICK: Duration = Duration::from_millis(100);
 

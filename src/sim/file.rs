@@ -165,6 +165,7 @@ impl File {
             id: "scenario".into(),
             name: "Scenario".into(),
             wiring,
+            primary: None,
             house_worst: self.house_worst_a.per_phase(wiring),
             circuits: Vec::new(),
             evses: Vec::new(),
@@ -208,6 +209,8 @@ impl File {
             memory: raw.memory_s.map_or(usual.memory, seconds),
             restart: raw.restart_s.map_or(usual.restart, seconds),
             dwell: raw.dwell_s.map_or(usual.dwell, seconds),
+            // Whoever states how long a turn lasts means it.
+            usual_stay: raw.dwell_s.map_or(usual.usual_stay, |_| Duration::ZERO),
             ageing: match raw.ageing_s {
                 None => usual.ageing,
                 Some(span) => (span > 0.0).then(|| seconds(span)),

@@ -110,6 +110,7 @@ impl RawAction {
             pauses_most: self.pauses_most,
             gives_up_drop: self.gives_up_drop_a.map(amps),
             token: self.token.clone(),
+            ..usual
         }
     }
 

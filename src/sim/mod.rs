@@ -21,6 +21,7 @@ mod reference;
 mod scenario;
 mod score;
 mod script;
+pub mod sessions;
 pub mod sky;
 mod stand;
 mod stay;
@@ -80,6 +81,7 @@ mod tests {
             id: "test".into(),
             name: "Test".into(),
             wiring: Wiring::Star,
+            primary: None,
             house_worst: PerPhase::all(Amps::whole(13)),
             circuits: vec![Circuit {
                 id: "main".into(),

@@ -1,11 +1,11 @@
 //! What happens at a site in truth? House, sun, cars, chargers and meters, seeded, told the time.
 //!
-//! Time passes in ticks of 100 ms, whatever spans it is told in, so the same script gives the same truth to the last
-//! milliampere. In each tick: what the script says happens, orders arrive and leases end, cars follow, meters sample,
+//! Time passes in ticks (of 100 ms, if the script says nothing else), whatever spans it is told in, so the same script
+//! gives the same truth to the last milliampere. In each tick: what the script says happens, orders arrive and leases end, cars follow, meters sample,
 //! chargers report. Where nothing can change, nothing is reckoned: stands sleep until their next change, and the sums
 //! are kept until a part of them moves.
 
-use super::car::VOLTS;
+use super::car::{Connection, Plugged, VOLTS};
 use super::charger::{Charger, Ears};
 use super::curve::Curve;
 use super::dice::scramble;
@@ -19,7 +19,7 @@ use crate::site::{CircuitId, EvseId, MeterId, Site};
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase, Phase, PhaseSet};
 
-/// The plant's time step: a tenth of the fastest usual meter interval.
+/// The plant's usual time step: a tenth of the fastest usual meter interval.
 pub const TICK: Duration = Duration::from_millis(100);
 
 /// How often the inverter is read.
@@ -52,7 +52,7 @@ impl Plant {
     pub fn new(site: &Site, script: &Script) -> Self {
         let stand = |(index, evse)| {
             // Chargers do not all measure in the same tick.
-            let measure_at = Moment::START + TICK * (1 + index as u32 % 9);
+            let measure_at = Moment::START + script.tick * (1 + index as u32 % 9);
             Stand::new(Charger::new(evse, script, index), evse.metering, measure_at)
         };
         let mut plant = Plant {
@@ -85,10 +85,16 @@ impl Plant {
 
     /// The same, added to `words`.
     pub fn advance_into(&mut self, to: Moment, words: &mut Vec<Word>) {
-        while self.now + TICK <= to {
-            self.now = self.now + TICK;
+        let step = self.step();
+        while self.now + step <= to {
+            self.now = self.now + step;
             self.tick(words);
         }
+    }
+
+    /// Its time step.
+    pub fn step(&self) -> Duration {
+        self.script.tick.max(Duration::from_millis(1))
     }
 
     /// An order leaves for its charger.
@@ -118,7 +124,8 @@ impl Plant {
             Action::Sun { watts, over } => self.sun.head_for(now, i64::from(*watts), *over),
             Action::Arrive(id, car) => {
                 let evse = &self.site.evses[id.0];
-                self.stands[id.0].arrive(car, evse, self.site.wiring, now);
+                let connection = Connection::of(car, &evse.rotation, self.site.wiring);
+                self.stands[id.0].arrive(car, Connection { volts: self.site.volts(), ..connection }, now);
                 self.wake(*id);
             }
             Action::Leave(evse) => self.awake(*evse).leave(),
@@ -166,7 +173,7 @@ impl Plant {
     }
 
     /// The car that is there.
-    pub fn plugged(&self, evse: EvseId) -> Option<&super::car::Plugged> {
+    pub fn plugged(&self, evse: EvseId) -> Option<&Plugged> {
         self.stands[evse.0].plugged()
     }
 
@@ -253,10 +260,11 @@ impl Plant {
     }
 
     fn live(&mut self, now: Moment) {
+        let step = self.step();
         for (stand, wakes) in self.stands.iter_mut().zip(&self.wakes) {
             if *wakes <= now {
                 let before = stand.draw();
-                stand.live(now, &mut self.sessions);
+                stand.live(now, step, &mut self.sessions);
                 if stand.draw() != before {
                     self.flows_until = now;
                 }

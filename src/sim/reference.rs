@@ -103,6 +103,7 @@ impl Reference {
                     step: Step::Multiple(evse.step),
                     tier: 0,
                     weight: 1,
+                    is_last: false,
                     need: None,
                 }
             })

@@ -1,6 +1,6 @@
 //! How does control do at a virtual site? It steps on what it hears and when it asked to, in simulated time.
 
-use super::plant::{Plant, TICK};
+use super::plant::Plant;
 use super::script::Script;
 use crate::control::{self, Decision, Observation, Order, State};
 use crate::policy::Policy;
@@ -63,7 +63,7 @@ pub fn run_by<L: Law>(
     let mut now = Moment::START;
     let mut gateway = Gateway::new(site, law(now));
     while now < Moment::START + span {
-        now = now + TICK;
+        now = now + plant.step();
         let words = plant.advance(now);
         if plant.is_gateway_alive() {
             for word in words {

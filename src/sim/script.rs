@@ -3,6 +3,7 @@
 use super::car::Car;
 use super::charger::{Ears, Network};
 use super::meter::Voice;
+use super::plant::TICK;
 use super::trace::Trace;
 use crate::site::{CircuitId, EvseId, MeterId};
 use crate::time::{Duration, Moment};
@@ -37,6 +38,8 @@ pub struct Script {
     pub meter_jitter: Duration,
     /// Of a thousand samples so many are lost.
     pub meter_lost_permille: u32,
+    /// The plant's time step: longer where a month is to pass and nothing happens within seconds.
+    pub tick: Duration,
 }
 
 impl Default for Script {
@@ -54,6 +57,7 @@ impl Default for Script {
             meter_latency: Duration::from_millis(100),
             meter_jitter: Duration::ZERO,
             meter_lost_permille: 0,
+            tick: TICK,
         }
     }
 }

@@ -2,9 +2,7 @@
 
 use super::car::{Car, Connection, Plugged};
 use super::charger::Charger;
-use super::plant::TICK;
 use crate::control::observation::{Link, Measured, Plug, Report, Session};
-use crate::site::{Evse, Wiring};
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase};
 
@@ -40,15 +38,10 @@ impl Stand {
         }
     }
 
-    /// The car that is there.
-    pub fn plugged(&self) -> Option<&Plugged> {
-        self.plugged.as_ref()
-    }
-
     /// A car is plugged in; one that is there already leaves first.
-    pub fn arrive(&mut self, car: &Car, evse: &Evse, wiring: Wiring, now: Moment) {
+    pub fn arrive(&mut self, car: &Car, connection: Connection, now: Moment) {
         self.leave();
-        self.plugged = Some(Plugged::new(car.clone(), Connection::of(car, &evse.rotation, wiring), now));
+        self.plugged = Some(Plugged::new(car.clone(), connection, now));
     }
 
     /// The car is gone.
@@ -62,16 +55,16 @@ impl Stand {
     }
 
     /// Lives the tick that ends now, all ticks before having changed nothing. `sessions` counts those of the site.
-    pub fn live(&mut self, now: Moment, sessions: &mut i64) {
+    pub fn live(&mut self, now: Moment, tick: Duration, sessions: &mut i64) {
         self.charger.live(now);
         let pilot = self.charger.pilot();
         if let Some(plugged) = &mut self.plugged {
             // Without a session the contactor stays open.
-            plugged.live(now, TICK, if self.session.is_some() { pilot } else { Amps::ZERO });
+            plugged.live(now, tick, if self.session.is_some() { pilot } else { Amps::ZERO });
             if self.session.is_none() && !self.is_stopped && now >= plugged.since + SESSION_AFTER {
                 *sessions += 1;
-                let token = plugged.car.token.clone();
-                self.session = Some(Session { id: *sessions, token, since: now, energy_wh: Some(0) });
+                let (token, need) = (plugged.car.token.clone(), plugged.car.told);
+                self.session = Some(Session { id: *sessions, token, since: now, energy_wh: Some(0), need });
             }
         }
         if let Some(interval) = self.metering
@@ -102,6 +95,11 @@ impl Stand {
     /// What the car takes, on the charger's own terminals, L1 first.
     pub fn draw(&self) -> PerPhase<Amps> {
         self.plugged.as_ref().map(Plugged::draw).unwrap_or_default()
+    }
+
+    /// The car that is there.
+    pub fn plugged(&self) -> Option<&Plugged> {
+        self.plugged.as_ref()
     }
 
     /// The session that runs, its energy up to now.

@@ -98,6 +98,7 @@ fn bare(wiring: Wiring) -> Site {
         id: String::new(),
         name: String::new(),
         wiring,
+        primary: None,
         house_worst: PerPhase::default(),
         circuits: vec![circuit(None)],
         evses: vec![],
@@ -180,6 +181,7 @@ fn queue(dice: &mut Dice, site: &Site, kind: Kind) -> Vec<Ask> {
         let least = Amps::whole(dice.one(&[6, 6, 6, 7, 10]));
         let twin = queue.last().copied().filter(|_| dice.chance(30));
         let ask = Ask {
+            is_last: false,
             evse: id,
             phases: site.evse(id).rotation.phases(),
             entry: least

@@ -89,6 +89,7 @@ fn site(evses: usize) -> Site {
         id: String::new(),
         name: String::new(),
         wiring: Wiring::Star,
+        primary: None,
         house_worst: PerPhase::default(),
         circuits,
         evses: (0..evses).map(evse).collect(),
@@ -111,6 +112,7 @@ fn queue(site: &Site, round: usize) -> Vec<Ask> {
         tier: [6, 3, 0, -3][mixed(id) % 4],
         weight: [1, 2, 4][mixed(id) % 3],
         need: None,
+        is_last: false,
     };
     let mut queue: Vec<Ask> = site.evse_ids().map(ask).collect();
     queue.sort_by_key(|ask| (-ask.tier, mixed(ask.evse)));

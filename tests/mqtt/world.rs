@@ -187,6 +187,7 @@ pub fn site() -> Site {
         id: "home".into(),
         name: "Home".into(),
         wiring: Wiring::Star,
+        primary: None,
         house_worst: PerPhase::all(Amps::whole(13)),
         circuits: vec![Circuit {
             id: "main".into(),

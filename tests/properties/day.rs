@@ -37,6 +37,7 @@ fn site(dice: &mut Dice) -> Site {
         id: "seeded".into(),
         name: "Seeded".into(),
         wiring,
+        primary: None,
         house_worst: PerPhase::default(),
         circuits: Vec::new(),
         evses: Vec::new(),

@@ -48,6 +48,8 @@ pub struct Ask {
     /// The steady current that would do: energy still needed ÷ time left, where both are known. In its tier those who
     /// do not say count as needing what the others need on average: nobody is before them for having said it.
     pub need: Option<Amps>,
+    /// Its car rests, or has all that its driver wants: it gets what all others leave.
+    pub is_last: bool,
 }
 
 impl Ask {
@@ -98,21 +100,24 @@ impl Seat {
 }
 
 impl Allocation {
-    /// Shares `capacity` among `queue`, which stands in the order of admission (tiers high to low).
-    /// The answer has the queue's order.
+    /// Shares `capacity` among `queue`, which stands in the order of admission (tiers high to low, those who are last
+    /// after all others). The answer has the queue's order.
     pub fn share(&mut self, plan: &Plan, capacity: &Capacity, queue: &[Ask]) -> &[Share] {
         self.shares.clear();
         self.seats.clear();
         let mut left = self.left.take().unwrap_or_else(|| capacity.clone());
         left.set_to(capacity);
-        for ask in queue {
-            self.admit(plan, &mut left, ask);
-        }
-        let mut start = 0;
-        while let Some(first) = queue.get(start) {
-            let end = start + queue[start..].iter().take_while(|ask| ask.tier == first.tier).count();
-            self.raise_together(plan, &mut left, queue, start..end);
-            start = end;
+        let middle = queue.partition_point(|ask| !ask.is_last);
+        for (mut start, end) in [(0, middle), (middle, queue.len())] {
+            for ask in &queue[start..end] {
+                self.admit(plan, &mut left, ask);
+            }
+            while start < end {
+                let tier = queue[start].tier;
+                let next = start + queue[start..end].iter().take_while(|ask| ask.tier == tier).count();
+                self.raise_together(plan, &mut left, queue, start..next);
+                start = next;
+            }
         }
         self.left = Some(left);
         &self.shares

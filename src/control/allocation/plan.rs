@@ -49,9 +49,15 @@ pub(super) struct Path {
 }
 
 impl Plan {
-    /// Everything adds up ampere by ampere, and no set shares a power.
+    /// As the site is, and no set shares a power.
     pub fn new(site: &Site) -> Self {
-        Plan::with(site, |_| Addition::Arithmetic, &[])
+        let is_known = site.adds_phasors();
+        let addition = |circuit| match site.primary {
+            Some(primary) if primary.circuit == circuit && is_known => Addition::Primary { ratio: primary.ratio },
+            _ if is_known => Addition::Phasor,
+            _ => Addition::Arithmetic,
+        };
+        Plan::with(site, addition, &[])
     }
 
     /// With circuits where currents add up as `addition` says, and sets of EVSEs that share a power (§14a EnWG).

@@ -117,6 +117,23 @@ impl Capacity {
         self.tightest_on(plan, plan.path(evse), index(phases))
     }
 
+    /// Which of this circuit's lines have more taken from them than they can give?
+    pub fn overdrawn(&self, plan: &Plan, circuit: CircuitId) -> PerPhase<bool> {
+        let (limit, used) = (&self.limit[circuit.0], &self.used[circuit.0]);
+        PerPhase::from_fn(|phase| {
+            let line = phase.index();
+            let most = |forms: &[Form]| forms.iter().map(|form| form.of(branches(used)).sqrt()).fold(0.0, f64::max);
+            match plan.additions[circuit.0] {
+                Addition::Arithmetic | Addition::Power => used[line] > limit[line],
+                Addition::Phasor => most(&[Form::line(line)]) > limit[line] + ROUNDING,
+                Addition::Primary { ratio } => {
+                    let forms: [Form; Form::CORNERS] = std::array::from_fn(|corner| Form::primary(line, corner));
+                    most(&forms) > limit[line] * f64::from(ratio) + ROUNDING
+                }
+            }
+        })
+    }
+
     /// The same as the other, without its memory.
     pub(super) fn set_to(&mut self, other: &Capacity) {
         self.shares = other.shares;

@@ -33,6 +33,7 @@ fn site(evses: usize) -> Site {
         id: "test".into(),
         name: "test".into(),
         wiring: Wiring::Star,
+        primary: None,
         house_worst: PerPhase::all(Amps::ZERO),
         circuits: vec![circuit("main", None), circuit("garage", Some(CircuitId(0)))],
         evses: (0..evses).map(evse).collect(),
@@ -53,6 +54,7 @@ fn ask(evse: usize, tier: i8, weight: u32) -> Ask {
         tier,
         weight,
         need: None,
+        is_last: false,
     }
 }
 
