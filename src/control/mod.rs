@@ -19,6 +19,7 @@ pub mod reason;
 mod setpoint;
 #[cfg(test)]
 mod tests;
+mod work;
 
 pub use exposure::Exposure;
 pub use observation::{Observation, Word};
@@ -31,11 +32,12 @@ use crate::units::{Amps, PerPhase};
 use allocation::{Ask, Plan};
 use car::{Car, Draw};
 use freshness::{Age, Proven};
-use headroom::{Below, RowMemory, RowView};
+use headroom::{Below, RowMemory};
 use observation::Link;
-use queue::{Rank, Setting, Sight, Wish};
+use queue::{Setting, Sight, Wish};
 use serde::{Deserialize, Serialize};
-use setpoint::{Desk, Scene};
+use setpoint::Scene;
+use work::{Work, refill};
 
 /// The step runs at least this often, so that ages, holds and renewals are never late by more.
 const LONGEST_REST: Duration = Duration::from_secs(1);
@@ -156,29 +158,6 @@ pub struct State {
     spoil: Option<fn(&mut [Car])>,
 }
 
-/// What depends on the site only, and what each step fills anew: kept, so that a step in steady life asks for no memory.
-#[derive(Debug, Clone)]
-struct Work {
-    plan: Plan,
-    desk: Desk,
-    // By meter.
-    freshness: Vec<Freshness>,
-    // By EVSE.
-    draws: Vec<Draw>,
-    sights: Vec<Sight>,
-    before: Vec<Amps>,
-    wishes: Vec<Wish>,
-    // By circuit.
-    sights_at: Vec<Sight>,
-    below: Vec<Below>,
-    rows: Vec<RowView>,
-    // In the order of admission.
-    ranks: Vec<Rank>,
-    queue: Vec<Ask>,
-    // By EVSE.
-    apart: Vec<(EvseId, Reason)>,
-}
-
 /// An EVSE's lease as it was when the process before this one stopped in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
@@ -248,27 +227,6 @@ impl State {
     /// The leases that stand now, for [`State::resume`].
     pub fn leases(&self, site: &Site, now: Moment) -> Vec<Option<Lease>> {
         self.cars.iter().zip(&site.evses).map(|(car, evse)| car.lease(evse, now)).collect()
-    }
-}
-
-impl Work {
-    fn new(site: &Site) -> Self {
-        let plan = Plan::new(site);
-        Work {
-            desk: Desk::new(&plan),
-            plan,
-            freshness: Vec::new(),
-            draws: Vec::new(),
-            sights: Vec::new(),
-            before: Vec::new(),
-            wishes: Vec::new(),
-            sights_at: Vec::new(),
-            below: Vec::new(),
-            rows: Vec::new(),
-            ranks: Vec::new(),
-            queue: Vec::new(),
-            apart: Vec::new(),
-        }
     }
 }
 
@@ -348,11 +306,6 @@ fn look(setting: &Setting, state: &mut State, observation: &Observation, work: &
     // Those who do not ask, where the rows themselves do not count them.
     let silent = |id: EvseId| wishes[id.0].ask.err().map(|because| (id, because));
     refill(apart, site.evse_ids().filter(|_| site.adds_phasors()).filter_map(silent));
-}
-
-fn refill<T>(list: &mut Vec<T>, with: impl Iterator<Item = T>) {
-    list.clear();
-    list.extend(with);
 }
 
 fn freshness(site: &Site, state: &mut State, observation: &Observation, work: &mut Work, now: Moment) {
