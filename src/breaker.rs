@@ -41,6 +41,18 @@ impl Edge {
     }
 }
 
+/// What it has carried for long before, in percent of its rated current, when something goes wrong.
+const PRELOAD: i64 = 80;
+
+/// Which of the quickest devices trips first, and after how long, where `current` flows for `lasts` after an ordinary
+/// load; `None` where none does.
+pub fn first_to_trip(current: Amps, rated: Amps, lasts: Duration) -> Option<(&'static str, Duration)> {
+    let devices = [("fast-edge breaker", Edge::FAST), ("gG fuse", Edge::FUSE)];
+    let after = |edge: Edge| edge.trip_after(rated.scaled(PRELOAD, 100), current, rated);
+    let trips = devices.into_iter().filter_map(|(device, edge)| Some((device, after(edge)?)));
+    trips.filter(|(_, after)| *after < lasts).min_by_key(|(_, after)| *after)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,8 @@ mod dice;
 mod judge;
 #[path = "properties/replayed.rs"]
 mod replayed;
+#[path = "properties/trips.rs"]
+mod trips;
 
 use day::{Day, SPAN, day};
 use headroom::sim::{Frame, run};

@@ -8,13 +8,10 @@ use super::code;
 use super::diagnostic::Diagnostic;
 use super::ledger::{Car, exact, is_below, stated};
 use super::raw::Faults;
-use crate::breaker::Edge;
+use crate::breaker::first_to_trip;
 use crate::site::{LapseClass, Wiring};
 use crate::time::Duration;
 use crate::units::{Amps, PerPhase, Phase};
-
-/// What the breaker or fuse has carried for long before, in percent of its rated current.
-const PRELOAD: i64 = 80;
 
 /// All that the reckoning is about.
 #[derive(Debug)]
@@ -80,11 +77,7 @@ impl Worst {
 
     /// What trips first before the leases have run out.
     fn trips(&self) -> Option<(&'static str, Duration)> {
-        let preload = self.fuse.scaled(PRELOAD, 100);
-        let devices = [("fast-edge breaker", Edge::FAST), ("gG fuse", Edge::FUSE)];
-        let after = |edge: Edge| edge.trip_after(preload, self.total(), self.fuse);
-        let trips = devices.into_iter().filter_map(|(device, edge)| Some((device, after(edge)?)));
-        trips.filter(|(_, after)| *after < self.lasts).min_by_key(|(_, after)| *after)
+        first_to_trip(self.total(), self.fuse, self.lasts)
     }
 
     fn words(&self) -> String {

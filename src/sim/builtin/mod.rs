@@ -2,8 +2,11 @@
 
 mod acn;
 mod campus;
+mod faults;
 mod garage;
 mod houses;
+
+pub use faults::faults;
 
 use super::trace::Trace;
 use super::{Car, Scenario, Script, sessions};
@@ -12,7 +15,7 @@ use crate::units::{Amps, PerPhase};
 use std::sync::Arc;
 
 /// The names, as `headroom simulate` takes them.
-pub const NAMES: &[&str] = &["house", "house-slow-meter", "two-cars", "solar", "garage", "acn"];
+pub const NAMES: &[&str] = &["house", "house-slow-meter", "two-cars", "solar", "garage", "acn", "faults"];
 
 /// What is asked of a scenario beside its name.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +55,11 @@ impl Wanted {
                 self.visited(scenario, &Car::default())
             }
             "acn" => self.acn(),
+            "faults" => {
+                let mut scenario = faults::faults(self.seed);
+                self.apply(&mut scenario);
+                self.visited(scenario, &Car::default())
+            }
             _ => Err(format!("no scenario `{name}`: one of {}, or a file such as house.toml", NAMES.join(", "))),
         }
     }

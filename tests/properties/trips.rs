@@ -1,0 +1,323 @@
+//! Does a breaker trip through our doing? Control point 8, over days full of faults.
+
+use headroom::breaker::first_to_trip;
+use headroom::sim::builtin::faults;
+use headroom::sim::{Action, Breaker, Ears, Frame, Network, Scenario, TICK, Voice, run};
+use headroom::site::{CircuitId, EvseId, LapseClass, Site};
+use headroom::time::{Duration, Moment};
+use headroom::units::{Amps, Phase};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Tried each time, for so long each: more is for the long run.
+const DAYS: u64 = 24;
+const PART: Duration = Duration::from_secs(900);
+/// What a breaker remembers of a fault that is over: two time constants of its fast edge.
+const COOLS: Duration = Duration::from_secs(160);
+
+/// Who is to blame when a breaker gets warm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum When {
+    /// The daemon lives and all chargers below obey; meters may be silent, late, full of holes or spikes.
+    Obeying,
+    /// The same, but a meter above repeats itself: nobody can know before a car has moved.
+    Frozen,
+    /// The daemon is dead, or a charger below does not hear or do what it is told.
+    Otherwise,
+}
+
+const WHENS: [When; 3] = [When::Obeying, When::Frozen, When::Otherwise];
+
+/// What came out of a day.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// The greatest heat of the fast edge that cars had a share in, by [`When`]; where the house alone trips it, none.
+    pub fast: [f64; 3],
+    /// The same of the slow edge.
+    pub slow: [f64; 3],
+    /// The most that cars have added above a limit while all obeyed, and for how long without a break.
+    pub overload: Amps,
+    pub longest: Duration,
+    /// What must not be.
+    pub faults: Vec<String>,
+    /// Fast edges that tripped where `check` warns of it.
+    pub warned: u32,
+}
+
+impl Outcome {
+    fn worse(&mut self, other: &Outcome) {
+        for when in 0..WHENS.len() {
+            self.fast[when] = self.fast[when].max(other.fast[when]);
+            self.slow[when] = self.slow[when].max(other.slow[when]);
+        }
+        self.overload = self.overload.max(other.overload);
+        self.longest = self.longest.max(other.longest);
+        self.warned += other.warned;
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Outcome { fast, slow, overload, longest, warned, .. } = self;
+        writeln!(
+            f,
+            "fast edge at most: all obeying {:.3}, a meter frozen {:.3}, otherwise {:.3}",
+            fast[0], fast[1], fast[2]
+        )?;
+        writeln!(
+            f,
+            "slow edge at most: all obeying {:.3}, a meter frozen {:.3}, otherwise {:.3}",
+            slow[0], slow[1], slow[2]
+        )?;
+        write!(f, "overload by cars at most {overload}, for {longest:?} at most; {warned} trips that check warns of")
+    }
+}
+
+/// One day, or its beginning.
+pub fn outcome(scenario: &Scenario, span: Duration) -> Outcome {
+    let mut watch = Watch::new(scenario);
+    run(&scenario.site, &scenario.policy, &scenario.script, span, |frame| watch.see(frame));
+    watch.outcome
+}
+
+#[test]
+fn no_breaker_trips_through_our_doing_on_days_full_of_faults() {
+    let is_long = ["SEED", "SEEDS"].iter().any(|name| std::env::var_os(name).is_some());
+    let seeds = crate::seeds(DAYS);
+    let next = AtomicU64::new(seeds.start);
+    let work = || {
+        let mut days = Vec::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if !seeds.contains(&seed) {
+                return days;
+            }
+            let day = faults(seed);
+            days.push((seed, outcome(&day, if is_long { day.span } else { PART })));
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut days: Vec<(u64, Outcome)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    days.sort_by_key(|(seed, _)| *seed);
+    let mut worst = Outcome::default();
+    days.iter().for_each(|(_, day)| worst.worse(day));
+    println!("{} days\n{worst}", days.len());
+    let broken: Vec<String> = days
+        .iter()
+        .filter(|(_, day)| !day.faults.is_empty())
+        .map(|(seed, day)| format!("SEED={seed}\n  {}", day.faults.join("\n  ")))
+        .collect();
+    assert!(broken.is_empty(), "{} of {} days\n{}", broken.len(), days.len(), broken.join("\n"));
+}
+
+/// Watches one day.
+struct Watch<'a> {
+    scenario: &'a Scenario,
+    poles: Vec<Pole>,
+    acted: usize,
+    is_dead: bool,
+    voices: Vec<Voice>,
+    networks: Vec<Network>,
+    boots_until: Vec<Moment>,
+    /// By EVSE: until then something of what it did not obey may be left.
+    trouble_until: Vec<Moment>,
+    /// By meter.
+    frozen_until: Vec<Moment>,
+    pub outcome: Outcome,
+}
+
+/// One phase of one circuit.
+struct Pole {
+    circuit: CircuitId,
+    phase: Phase,
+    with_cars: Breaker,
+    house_alone: Breaker,
+    /// What has flowed since it was reckoned last.
+    flow: (Amps, Amps),
+    span: Duration,
+    has_tripped: bool,
+    over_since: Option<Moment>,
+    /// `check` warns that it may trip.
+    is_warned: bool,
+}
+
+impl<'a> Watch<'a> {
+    pub fn new(scenario: &'a Scenario) -> Self {
+        let site = &scenario.site;
+        let pole = |circuit: CircuitId, phase: Phase| {
+            let breaker = Breaker::miniature(site.circuit(circuit).limit[phase]);
+            Pole {
+                circuit,
+                phase,
+                with_cars: breaker.clone(),
+                house_alone: breaker,
+                flow: (Amps::ZERO, Amps::ZERO),
+                span: Duration::ZERO,
+                has_tripped: false,
+                over_since: None,
+                is_warned: is_warned(scenario, circuit, phase),
+            }
+        };
+        let phases = || site.wiring.phases().iter().collect::<Vec<_>>();
+        Watch {
+            poles: site
+                .circuit_ids()
+                .flat_map(|c| phases().into_iter().map(move |p| (c, p)))
+                .map(|(c, p)| pole(c, p))
+                .collect(),
+            scenario,
+            acted: 0,
+            is_dead: false,
+            voices: vec![Voice::Clear; site.meters.len()],
+            networks: vec![scenario.script.network; site.evses.len()],
+            boots_until: vec![Moment::START; site.evses.len()],
+            trouble_until: vec![Moment::START; site.evses.len()],
+            frozen_until: vec![Moment::START; site.meters.len()],
+            outcome: Outcome::default(),
+        }
+    }
+
+    pub fn see(&mut self, frame: &Frame<'_>) {
+        let now = frame.plant.now();
+        self.follow_the_script(now);
+        self.follow_the_troubles(frame);
+        for index in 0..self.poles.len() {
+            self.see_pole(frame, index);
+        }
+    }
+
+    fn follow_the_script(&mut self, now: Moment) {
+        while let Some((at, action)) = self.scenario.script.actions.get(self.acted)
+            && *at <= now
+        {
+            self.acted += 1;
+            match action {
+                Action::Voice(meter, voice) => self.voices[meter.0] = *voice,
+                Action::Network(evse, network) => self.networks[evse.0] = *network,
+                Action::Reboot(evse, lasts) => self.boots_until[evse.0] = now + *lasts,
+                Action::Gateway(is_alive) => self.is_dead = !is_alive,
+                _ => {}
+            }
+        }
+    }
+
+    fn follow_the_troubles(&mut self, frame: &Frame<'_>) {
+        let (now, site) = (frame.plant.now(), &self.scenario.site);
+        for id in site.evse_ids() {
+            let obeys = !self.is_dead
+                && frame.plant.ears(id) == Ears::Heeds
+                && frame.plant.is_linked(id)
+                && self.networks[id.0] == self.scenario.script.network
+                && now >= self.boots_until[id.0];
+            if !obeys {
+                // What it missed is told again within half a lease, and a restart counts it at its most for a whole one.
+                self.trouble_until[id.0] = now + site.evse(id).lease + site.evse(id).response + COOLS;
+            }
+        }
+        for (meter, voice) in self.voices.iter().enumerate() {
+            if *voice == Voice::Frozen {
+                self.frozen_until[meter] = now + COOLS;
+            }
+        }
+    }
+
+    fn when(&self, circuit: CircuitId, now: Moment) -> When {
+        let site = &self.scenario.site;
+        let below: Vec<EvseId> = site.evse_ids().filter(|id| site.feeds(circuit, *id)).collect();
+        let is_frozen = site
+            .meters
+            .iter()
+            .zip(&self.frozen_until)
+            .any(|(meter, until)| now < *until && below.iter().any(|id| site.feeds(meter.circuit, *id)));
+        match () {
+            () if below.iter().any(|id| now < self.trouble_until[id.0]) => When::Otherwise,
+            () if is_frozen => When::Frozen,
+            () => When::Obeying,
+        }
+    }
+
+    fn see_pole(&mut self, frame: &Frame<'_>, index: usize) {
+        let now = frame.plant.now();
+        let (circuit, phase) = (self.poles[index].circuit, self.poles[index].phase);
+        let (load, house) = (frame.plant.load(circuit)[phase], frame.plant.house(circuit)[phase]);
+        let limit = self.scenario.site.circuit(circuit).limit[phase];
+        let over = (load - limit).min(load - house);
+        let pole = &mut self.poles[index];
+        pole.over_since = over.is_positive().then(|| pole.over_since.unwrap_or(now));
+        let over_since = pole.over_since;
+        let is_same = pole.flow == (load, house);
+        if is_same {
+            pole.span += TICK;
+        }
+        if is_same && pole.span < Duration::from_secs(1) {
+            return;
+        }
+        let (with_cars, alone) = pole.flow;
+        pole.with_cars.live(with_cars, pole.span);
+        pole.house_alone.live(alone, pole.span);
+        let trips_alone = pole.house_alone.fast.heat() >= 1.0;
+        let (fast, slow) = (pole.with_cars.fast.heat(), pole.with_cars.slow.heat());
+        pole.flow = (load, house);
+        pole.span = if is_same { Duration::ZERO } else { TICK };
+        let is_new = !trips_alone && fast >= 1.0 && !std::mem::replace(&mut pole.has_tripped, fast >= 1.0);
+        pole.has_tripped = fast >= 1.0;
+        let is_warned = pole.is_warned;
+        if fast < 0.5 && over_since.is_none() {
+            return;
+        }
+        let when = self.when(circuit, now);
+        let outcome = &mut self.outcome;
+        if when == When::Obeying
+            && let Some(since) = over_since
+        {
+            outcome.overload = outcome.overload.max(over);
+            outcome.longest = outcome.longest.max(now.since(since));
+        }
+        if trips_alone {
+            return;
+        }
+        outcome.fast[when as usize] = outcome.fast[when as usize].max(fast);
+        outcome.slow[when as usize] = outcome.slow[when as usize].max(slow);
+        let may_trip = when == When::Otherwise && is_warned;
+        outcome.warned += u32::from(is_new && may_trip);
+        if (is_new && !may_trip) || slow >= 1.0 {
+            let id = &self.scenario.site.circuit(circuit).id;
+            let seconds = now.as_millis() as f64 / 1000.0;
+            let told = format!(
+                "{seconds:.1} s: {phase} of {id} is at {fast:.2} of its fast edge and {slow:.2} of its slow one, {when:?}: {load} of {limit}, {house} of it the house's"
+            );
+            if outcome.faults.len() < 5 {
+                outcome.faults.push(told);
+            }
+        }
+    }
+}
+
+/// As `headroom check` reckons: the house at its worst beside the most that cars may have been given.
+fn is_warned(scenario: &Scenario, circuit: CircuitId, phase: Phase) -> bool {
+    let site = &scenario.site;
+    let below = || site.evse_ids().filter(|id| site.feeds(circuit, *id)).map(|id| site.evse(id));
+    let lapsing = below().filter(|evse| evse.lapse != LapseClass::C);
+    let lasts = lapsing.map(|evse| evse.lease + evse.response).max().unwrap_or_default();
+    let house = if circuit == Site::ROOT { site.house_worst[phase] } else { site.circuit(circuit).other_load[phase] };
+    let total = house + granted(scenario, circuit, phase);
+    first_to_trip(total, site.circuit(circuit).limit[phase], lasts).is_some()
+}
+
+fn granted(scenario: &Scenario, circuit: CircuitId, phase: Phase) -> Amps {
+    let site = &scenario.site;
+    let on = || site.evse_ids().filter(|id| site.evse(*id).rotation.phases().contains(phase));
+    let own: Amps = on().filter(|id| site.evse(*id).circuit == circuit).map(|id| site.evse(id).most).sum();
+    let children = site.circuit_ids().filter(|child| site.circuit(*child).parent == Some(circuit));
+    let below: Amps = children.map(|child| granted(scenario, child, phase)).sum();
+    let alone =
+        |id: EvseId| if site.evse(id).lapse == LapseClass::C { site.evse(id).most } else { site.evse(id).fallback };
+    let least: Amps = on().filter(|id| site.feeds(circuit, *id)).map(alone).sum();
+    let known = site.circuit(circuit);
+    let kept = if known.meter.is_some() { Amps::ZERO } else { known.other_load[phase] };
+    let left = known.limit[phase] - known.margin[phase] - kept;
+    if scenario.script.solar.is_some() { own + below } else { (own + below).min(left).max(least) }
+}
