@@ -1,11 +1,14 @@
 //! What may a site and its day look like? Everything from one seed, within what the configuration's check lets pass.
 
-use crate::dice::Dice;
+use super::dice::Dice;
 use headroom::policy::{Class, EvseRule, Policy, Principal, Token};
-use headroom::sim::{Action, Car, Ears, Script, Voice};
+use headroom::sim::appliances::house;
+use headroom::sim::trace::Trace;
+use headroom::sim::{Action, Car, Ears, Network, Script, Voice};
 use headroom::site::{Circuit, CircuitId, Evse, EvseId, LapseClass, Meter, MeterId, Rotation, Site, Tuning, Wiring};
 use headroom::time::{Duration, Moment};
 use headroom::units::{Amps, PerPhase, Phase};
+use std::sync::{Arc, OnceLock};
 
 /// How long a day is here: some leases, holds and restarts.
 pub const SPAN: Duration = Duration::from_secs(240);
@@ -20,10 +23,30 @@ pub struct Day {
 
 pub fn day(seed: u64) -> Day {
     let dice = &mut Dice::new(seed);
-    let site = site(dice);
+    let plant = plant(dice, seed);
+    let site = site(dice, &plant);
     let policy = policy(dice, &site);
-    let script = script(dice, &site, seed);
+    let script = script(dice, &site, plant);
     Day { site, policy, script }
+}
+
+/// All but what happens.
+fn plant(dice: &mut Dice, seed: u64) -> Script {
+    Script {
+        noise: dice.one(&[Amps::ZERO, Amps::milli(300), Amps::whole(1)]),
+        seed,
+        charger_step: dice.one(&[Amps::milli(100), Amps::whole(1)]),
+        pilot_pace: Duration::from_secs(dice.one(&[0, 0, 0, 5])),
+        network: Network {
+            round_trip: Duration::from_millis(dice.one(&[200, 200, 800])),
+            jitter: Duration::from_millis(dice.one(&[0, 0, 700])),
+            ..Network::default()
+        },
+        meter_latency: Duration::from_millis(dice.one(&[0, 100, 300])),
+        meter_jitter: Duration::from_millis(dice.one(&[0, 0, 0, 500])),
+        meter_lost_permille: dice.one(&[0, 0, 0, 50]),
+        ..Script::default()
+    }
 }
 
 /// What an EVSE takes at worst when nobody steers it.
@@ -31,8 +54,12 @@ fn alone(evse: &Evse) -> Amps {
     if evse.lapse == LapseClass::C { evse.most } else { evse.fallback }
 }
 
-fn site(dice: &mut Dice) -> Site {
-    let wiring = if dice.chance(20) { Wiring::Single } else { Wiring::Star };
+fn site(dice: &mut Dice, plant: &Script) -> Site {
+    let wiring = match dice.from(1, 10) {
+        1 | 2 => Wiring::Single,
+        3 => Wiring::Delta,
+        _ => Wiring::Star,
+    };
     let mut site = Site {
         id: "seeded".into(),
         name: "Seeded".into(),
@@ -55,7 +82,7 @@ fn site(dice: &mut Dice) -> Site {
         circuit(dice, &mut site, index);
     }
     for index in 0..dice.from(1, 6) {
-        let evse = evse(dice, &site, index);
+        let evse = evse(dice, &site, plant, index);
         site.evses.push(evse);
     }
     make_it_fit(dice, &mut site);
@@ -85,17 +112,18 @@ fn circuit(dice: &mut Dice, site: &mut Site, index: usize) {
     });
 }
 
-fn evse(dice: &mut Dice, site: &Site, index: i64) -> Evse {
+fn evse(dice: &mut Dice, site: &Site, plant: &Script, index: i64) -> Evse {
     let rotation = match (site.wiring, dice.chance(60)) {
         (Wiring::Single, _) => Rotation::one(Phase::L1),
+        (Wiring::Delta, false) => Rotation::parse(dice.one(&["RS", "ST", "TR"])).unwrap(),
         (Wiring::Star | Wiring::Delta, true) => Rotation::parse(dice.one(&["RST", "STR", "TRS", "RTS"])).unwrap(),
-        (Wiring::Star | Wiring::Delta, false) => Rotation::one(dice.one(&Phase::ALL)),
+        (Wiring::Star, false) => Rotation::one(dice.one(&Phase::ALL)),
     };
     let step = dice.one(&[Amps::whole(1), Amps::whole(1), Amps::milli(100), Amps::milli(500), Amps::whole(2)]);
     let least = dice.one(&[6, 6, 6, 8, 10]);
     let slowest = site.meters.iter().map(|meter| meter.interval).max().unwrap_or_default();
     // Round trip, lag, the whole ramp, and the meter that shows it.
-    let response = Duration::from_secs(8) + slowest;
+    let response = Duration::from_secs(8) + plant.pilot_pace + plant.network.jitter + plant.meter_jitter + slowest;
     Evse {
         id: format!("e{index}"),
         name: format!("E{index}"),
@@ -171,9 +199,10 @@ fn policy(dice: &mut Dice, site: &Site) -> Policy {
     policy
 }
 
-fn script(dice: &mut Dice, site: &Site, seed: u64) -> Script {
-    let noise = dice.one(&[Amps::ZERO, Amps::milli(300), Amps::whole(1)]);
+fn script(dice: &mut Dice, site: &Site, plant: Script) -> Script {
+    let noise = plant.noise;
     let mut actions = Vec::new();
+    let base = dice.chance(20).then(|| Arc::new(generated(dice, site, noise)));
     for circuit in site.circuit_ids() {
         let most = PerPhase::from_fn(|phase| match circuit {
             Site::ROOT => {
@@ -182,11 +211,17 @@ fn script(dice: &mut Dice, site: &Site, seed: u64) -> Script {
             }
             _ => site.circuit(circuit).other_load[phase],
         });
+        // Of three loads between lines two meet in each line.
+        let most =
+            if site.wiring == Wiring::Delta { PerPhase::from_fn(|phase| most[phase].scaled(1, 2)) } else { most };
+        if circuit == Site::ROOT && base.is_some() {
+            continue;
+        }
         loads(dice, circuit, most, &mut actions);
     }
     for id in site.evse_ids() {
         cars(dice, id, &mut actions);
-        troubles(dice, id, site, &mut actions);
+        troubles(dice, id, site, plant.network, &mut actions);
     }
     for meter in 0..site.meters.len() {
         if dice.chance(25) {
@@ -204,13 +239,26 @@ fn script(dice: &mut Dice, site: &Site, seed: u64) -> Script {
     actions.sort_by_key(|(at, _)| *at);
     Script {
         actions: actions.into_iter().map(|(at, action)| (Moment::from_millis(at), action)).collect(),
-        noise,
-        seed,
+        base,
         sunny: site.wiring.phases(),
-        charger_step: dice.one(&[Amps::milli(100), Amps::whole(1)]),
-        meter_latency: Duration::from_millis(dice.one(&[0, 100, 300])),
-        ..Script::default()
+        ..plant
     }
+}
+
+/// Some minutes of a generated house, no more than was stated for it.
+fn generated(dice: &mut Dice, site: &Site, noise: Amps) -> Trace<PerPhase<Amps>> {
+    static HOUSE: OnceLock<Trace<PerPhase<Amps>>> = OnceLock::new();
+    let house = HOUSE.get_or_init(|| house(1, 1));
+    let from = dice.from(0, 86_000) as u64;
+    let below: PerPhase<Amps> =
+        PerPhase::from_fn(|phase| site.circuits[1..].iter().map(|circuit| circuit.other_load[phase]).sum());
+    let half = if site.wiring == Wiring::Delta { 2 } else { 1 };
+    let most = PerPhase::from_fn(|p| (site.house_worst[p] - below[p] - noise).max(Amps::ZERO).scaled(1, half));
+    let second = |second: u64| {
+        let now = house.at(Moment::from_millis((from + second) * 1000));
+        PerPhase::from_fn(|phase| now[phase].min(most[phase]))
+    };
+    Trace::even(Duration::from_secs(1), (0..=SPAN.as_secs()).map(second), PerPhase::default())
 }
 
 /// Steps and ramps between nothing and `most`.
@@ -235,12 +283,16 @@ fn cars(dice: &mut Dice, id: EvseId, actions: &mut Vec<(u64, Action)>) {
     while at < LAST_EVENT {
         let token = dice.one(&[None, Some("T0"), Some("T1"), Some("T2")]);
         let car = Car {
-            phases: dice.one(&[1, 3, 3]),
+            phases: dice.one(&[1, 2, 3, 3]),
+            least: Amps::whole(dice.one(&[6, 6, 6, 6, 8, 10, 14])),
             most: Amps::whole(dice.one(&[10, 16, 32])),
             lag: dice.millis(300, 2_500),
             start: dice.millis(1_000, 8_000),
             offset: dice.one(&[Amps::ZERO, Amps::milli(500)]),
             wants_wh: dice.chance(20).then(|| dice.from(20, 300)),
+            taper_wh: dice.one(&[0, 0, 20]),
+            pauses_most: dice.chance(10).then_some(1),
+            gives_up_drop: dice.chance(5).then_some(Amps::whole(6)),
             token: token.map(str::to_owned),
             ..Car::default()
         };
@@ -253,7 +305,18 @@ fn cars(dice: &mut Dice, id: EvseId, actions: &mut Vec<(u64, Action)>) {
     }
 }
 
-fn troubles(dice: &mut Dice, id: EvseId, site: &Site, actions: &mut Vec<(u64, Action)>) {
+fn troubles(dice: &mut Dice, id: EvseId, site: &Site, usual: Network, actions: &mut Vec<(u64, Action)>) {
+    if dice.chance(10) {
+        let at = dice.from(300, 1_000) as u64 * 100;
+        let slow = Network { answers_after: dice.millis(1_000, 40_000), ..usual };
+        let bad = Network { lost_permille: dice.from(20, 600) as u32, ..usual };
+        actions.push((at, Action::Network(id, dice.one(&[slow, bad]))));
+        actions.push((at + dice.from(10, 500) as u64 * 100, Action::Network(id, usual)));
+    }
+    if dice.chance(10) && site.evse(id).lapse != LapseClass::C {
+        let at = dice.from(300, 1_000) as u64 * 100;
+        actions.push((at, Action::Reboot(id, dice.millis(1_000, 40_000))));
+    }
     if dice.chance(15) {
         let at = dice.from(300, 1_000) as u64 * 100;
         let ears = dice.one(&[Ears::Ignores, Ears::Refuses, Ears::Deaf]);

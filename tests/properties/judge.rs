@@ -1,9 +1,9 @@
 //! What must hold at any site on any day? Checked against the plant's truth, in each of its moments.
 
-use crate::day::Day;
+use super::day::Day;
 use headroom::control::{Freshness, Order};
 use headroom::sim::{Action, Ears, Frame, TICK, Voice};
-use headroom::site::{CircuitId, EvseId, LapseClass, Site};
+use headroom::site::{CircuitId, EvseId, LapseClass, Site, Wiring};
 use headroom::time::{Duration, Moment};
 use headroom::units::{Amps, PerPhase, Phase};
 
@@ -14,19 +14,42 @@ const CAR_FOLLOWS: Duration = Duration::from_secs(7);
 /// Reasons that come from the car, the charger or the policy, not from sharing.
 const NOT_SHARED: [&str; 5] = ["no_car", "no_session", "unreachable", "denied", "disobeys"];
 
+/// What must hold, by its number among the promises of control.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Point {
+    /// Every setpoint is zero or least…most, and no decision fails its own check.
+    Possible,
+    /// No raise breaks the ledger or precedes its cut.
+    Fits,
+    /// What is decided is sent in the same step.
+    AtOnce,
+    /// No raise within the hold, nor by a stale meter.
+    Holds,
+    /// A lower priority does not rise on what a higher one lacks.
+    Priority,
+    /// A lost meter, or a dead gateway, ends in fallback in time.
+    FallsBack,
+    /// After a house step the overload is gone in time.
+    GoneInTime,
+    /// Whatever fails, no slow edge trips.
+    Trips,
+}
+
 pub struct Judge<'a> {
     day: &'a Day,
     told: Vec<Told>,
     last_cut: Vec<PerPhase<Option<Moment>>>,
     over_since: Vec<PerPhase<Option<Moment>>>,
     heat: Vec<PerPhase<f64>>,
+    house: Vec<PerPhase<Amps>>,
+    setpoints_before: Vec<Amps>,
     silent_since: Vec<Option<Moment>>,
     frozen: Vec<bool>,
     trouble_until: Vec<Moment>,
     dead_since: Option<Moment>,
     disturbed_until: Moment,
     acted: usize,
-    pub faults: Vec<String>,
+    pub faults: Vec<(Point, String)>,
 }
 
 /// What an EVSE was told in the moment before.
@@ -47,6 +70,8 @@ impl<'a> Judge<'a> {
             last_cut: vec![PerPhase::default(); circuits],
             over_since: vec![PerPhase::default(); circuits],
             heat: vec![PerPhase::default(); circuits],
+            house: vec![PerPhase::default(); circuits],
+            setpoints_before: vec![Amps::ZERO; day.site.evses.len()],
             silent_since: vec![None; day.site.meters.len()],
             frozen: vec![false; day.site.meters.len()],
             trouble_until: vec![Moment::START; day.site.evses.len()],
@@ -59,9 +84,11 @@ impl<'a> Judge<'a> {
 
     pub fn see(&mut self, frame: &Frame<'_>) {
         self.follow_the_script(frame.plant.now());
+        self.follow_the_house(frame);
         if !frame.decision.setpoints.is_empty() && frame.plant.is_gateway_alive() {
             self.setpoints(frame);
             self.changes(frame);
+            self.priorities(frame);
         }
         self.fallbacks(frame);
         self.overloads(frame);
@@ -72,9 +99,21 @@ impl<'a> Judge<'a> {
         if circuit == Site::ROOT { self.day.policy.main_limit(fuse) } else { fuse }
     }
 
-    fn fault(&mut self, now: Moment, what: String) {
-        if self.faults.len() < 5 {
-            self.faults.push(format!("{:7.1} s: {what}", now.as_millis() as f64 / 1000.0));
+    fn fault(&mut self, now: Moment, point: Point, what: String) {
+        if self.faults.iter().filter(|(other, _)| *other == point).count() < 5 {
+            self.faults.push((point, format!("{:7.1} s: {what}", now.as_millis() as f64 / 1000.0)));
+        }
+    }
+
+    /// A house step that no action tells of: a generated house goes its own way.
+    fn follow_the_house(&mut self, frame: &Frame<'_>) {
+        let unsteady = self.day.script.noise + self.day.script.noise + Amps::milli(500);
+        for circuit in self.day.site.circuit_ids() {
+            let house = frame.plant.house(circuit);
+            let before = std::mem::replace(&mut self.house[circuit.0], house);
+            if Phase::ALL.iter().any(|phase| (house[*phase] - before[*phase]).abs() > unsteady) {
+                self.disturbed_until = self.disturbed_until.max(frame.plant.now());
+            }
         }
     }
 
@@ -88,6 +127,10 @@ impl<'a> Judge<'a> {
                 Action::Load { over, .. } => *over,
                 Action::Ears(evse, ears) if *ears != Ears::Heeds => {
                     self.trouble_until[evse.0] = Moment::from_millis(u64::MAX);
+                    Duration::ZERO
+                }
+                Action::Network(evse, network) if *network == self.day.script.network => {
+                    self.trouble_until[evse.0] = now + evses[evse.0].lease;
                     Duration::ZERO
                 }
                 Action::Network(evse, _) | Action::Link(evse, false) => {
@@ -112,6 +155,7 @@ impl<'a> Judge<'a> {
                 Action::Gateway(false) => {
                     self.dead_since = Some(now);
                     self.told.fill(Told::default());
+                    self.setpoints_before.fill(Amps::ZERO);
                     Duration::ZERO
                 }
                 Action::Gateway(true) => {
@@ -130,17 +174,52 @@ impl<'a> Judge<'a> {
     fn setpoints(&mut self, frame: &Frame<'_>) {
         let (now, site) = (frame.plant.now(), &self.day.site);
         if frame.decision.is_fatal {
-            self.fault(now, "fatal".into());
+            self.fault(now, Point::Possible, "fatal".into());
         }
         for (id, told) in site.evse_ids().zip(&frame.decision.setpoints) {
             let (evse, code) = (site.evse(id), told.because.code());
             let may = told.amps == Amps::ZERO || (evse.least..=evse.most).contains(&told.amps);
             if code == "breach" || (!may && code != "unreachable") {
-                self.fault(now, format!("{} is told {} ({code})", evse.id, told.amps));
+                self.fault(now, Point::Possible, format!("{} is told {} ({code})", evse.id, told.amps));
             }
             let is_lost = site.path(evse.circuit).any(|c| frame.decision.rows[c.0].freshness == Freshness::Lost);
             if is_lost && told.amps > evse.fallback && code != "unreachable" {
-                self.fault(now, format!("{} is told {} with a lost meter", evse.id, told.amps));
+                self.fault(now, Point::FallsBack, format!("{} is told {} with a lost meter", evse.id, told.amps));
+            }
+        }
+    }
+
+    /// No raise by a step or more while one with a higher effective priority is short on the same full row.
+    fn priorities(&mut self, frame: &Frame<'_>) {
+        let (now, site, decision) = (frame.plant.now(), &self.day.site, frame.decision);
+        let new: Vec<Amps> = decision.setpoints.iter().map(|setpoint| setpoint.amps).collect();
+        let before = std::mem::replace(&mut self.setpoints_before, new);
+        for id in site.evse_ids() {
+            let (evse, setpoint) = (site.evse(id), &decision.setpoints[id.0]);
+            // Minimums of all that fit come first, whoever is above; and a session begins with its charger's fallback.
+            let from = before[id.0].max(evse.least).max(evse.fallback);
+            let phases = evse.rotation.phases();
+            let is_short = |other: &EvseId| {
+                let (above, evse) = (&decision.setpoints[other.0], site.evse(*other));
+                let is_above = decision.cars[other.0].priority > decision.cars[id.0].priority;
+                let lacks = above.because.row().is_some_and(|(c, p)| phases.contains(p) && site.feeds(c, id));
+                let worth = match above.amps.is_positive() {
+                    true => evse.step.max(site.tuning.dead_band),
+                    false => evse.least + Amps::whole(1),
+                };
+                is_above && lacks && setpoint.amps - from >= worth
+            };
+            if NOT_SHARED.contains(&setpoint.because.code()) || setpoint.amps <= before[id.0] {
+                continue;
+            }
+            if let Some(other) = site.evse_ids().find(is_short) {
+                let (told, above) = (&decision.setpoints[other.0], &site.evse(other).id);
+                let code = told.because.code();
+                let what = format!(
+                    "{} rises {} to {}, {above} above it has {} ({code})",
+                    evse.id, before[id.0], setpoint.amps, told.amps
+                );
+                self.fault(now, Point::Priority, what);
             }
         }
     }
@@ -170,7 +249,11 @@ impl<'a> Judge<'a> {
             let is_linked = frame.plant.is_linked(id) && code != "unreachable";
             let sent = self.told[id.0].order.map(|order| order.amps);
             if is_linked && session.is_some() && sent != Some(amps) {
-                self.fault(now, format!("{} has {amps} ({code}), and {sent:?} was sent", site.evse(id).id));
+                self.fault(
+                    now,
+                    Point::AtOnce,
+                    format!("{} has {amps} ({code}), and {sent:?} was sent", site.evse(id).id),
+                );
             }
             if is_same && amps > was.amps && is_linked && is_shared(was.code) {
                 raised.push((id, was.amps));
@@ -192,11 +275,15 @@ impl<'a> Judge<'a> {
         let is_lost = site.path(evse.circuit).any(|circuit| freshness(circuit) == Freshness::Lost);
         for circuit in site.path(evse.circuit) {
             if freshness(circuit) == Freshness::Stale && !is_lost {
-                self.fault(now, format!("{} rises {was} to {amps} by a stale meter", evse.id));
+                self.fault(now, Point::Holds, format!("{} rises {was} to {amps} by a stale meter", evse.id));
             }
             for phase in evse.rotation.phases().iter() {
                 if self.last_cut[circuit.0][phase].is_some_and(|at| now < at + site.tuning.hold) {
-                    self.fault(now, format!("{} rises {was} to {amps} within the hold of {phase}", evse.id));
+                    self.fault(
+                        now,
+                        Point::Holds,
+                        format!("{} rises {was} to {amps} within the hold of {phase}", evse.id),
+                    );
                 }
                 self.fits(frame, id, circuit, phase);
             }
@@ -216,7 +303,9 @@ impl<'a> Judge<'a> {
         let is_calm = now > self.disturbed_until + meter * 3 + self.day.script.meter_latency + CAR_FOLLOWS;
         let is_lost = frame.decision.rows.iter().any(|row| row.freshness == Freshness::Lost);
         let is_known = |other: EvseId| speaks_often(site, other);
-        if !is_calm || is_lost || self.frozen.contains(&true) || !below().all(is_known) {
+        // Without a neutral plain sums are more than what flows.
+        let is_plain = site.wiring != Wiring::Delta;
+        if !is_plain || !is_calm || is_lost || self.frozen.contains(&true) || !below().all(is_known) {
             return;
         }
         let cars: Amps = below()
@@ -229,6 +318,7 @@ impl<'a> Judge<'a> {
             let told = frame.decision.setpoints[id.0].amps;
             self.fault(
                 now,
+                Point::Fits,
                 format!(
                     "{} rises to {told}, and {total} ({}) of {limit} may flow on {phase} of {}",
                     site.evse(id).id,
@@ -252,8 +342,10 @@ impl<'a> Judge<'a> {
         let (now, site) = (frame.plant.now(), &self.day.site);
         for (meter, since) in site.meters.iter().zip(self.silent_since.clone()) {
             let Some(since) = since else { continue };
-            let lost = (meter.interval * 3).max(site.tuning.lost_after) + self.day.script.meter_latency;
-            if now < since + lost + LOST_TO_FALLBACK || self.dead_since.is_some() {
+            let script = &self.day.script;
+            let lost = (meter.interval * 3).max(site.tuning.lost_after) + script.meter_latency + script.meter_jitter;
+            let follows = LOST_TO_FALLBACK + script.pilot_pace + script.network.jitter;
+            if now < since + lost + follows || self.dead_since.is_some() {
                 continue;
             }
             for id in site.evse_ids() {
@@ -265,7 +357,9 @@ impl<'a> Judge<'a> {
         }
         if let Some(since) = self.dead_since {
             for id in site.evse_ids().filter(|id| site.evse(*id).lapse != LapseClass::C) {
-                if now >= since + site.evse(id).lease + CAR_FOLLOWS {
+                let script = &self.day.script;
+                let order = script.network.round_trip + script.network.jitter;
+                if now >= since + order + site.evse(id).lease + CAR_FOLLOWS + script.pilot_pace {
                     self.is_at_fallback(frame, id, "with a dead gateway");
                 }
             }
@@ -275,14 +369,18 @@ impl<'a> Judge<'a> {
     fn is_at_fallback(&mut self, frame: &Frame<'_>, id: EvseId, when: &str) {
         let (evse, offer, draw) = (self.day.site.evse(id), frame.plant.offer(id), frame.plant.draw(id).most());
         if draw > evse.fallback {
-            self.fault(frame.plant.now(), format!("{} offers {offer}, its car takes {draw}, {when}", evse.id));
+            self.fault(
+                frame.plant.now(),
+                Point::FallsBack,
+                format!("{} offers {offer}, its car takes {draw}, {when}", evse.id),
+            );
         }
     }
 
     /// Where all obey and the meter is alive, what cars add above the limit is gone in time; and whatever fails, no
     /// breaker of the slow edge trips.
     fn overloads(&mut self, frame: &Frame<'_>) {
-        let (now, site) = (frame.plant.now(), &self.day.site);
+        let (now, site, script) = (frame.plant.now(), &self.day.site, &self.day.script);
         let tick = TICK.as_secs_f64();
         for circuit in site.circuit_ids() {
             let below: Vec<EvseId> = site.evse_ids().filter(|id| site.feeds(circuit, *id)).collect();
@@ -299,11 +397,18 @@ impl<'a> Judge<'a> {
                 let over = (load[phase] - limit).min(cars);
                 let since = &mut self.over_since[circuit.0][phase];
                 *since = (over.is_positive() && is_healthy).then(|| since.unwrap_or(now));
-                let bound = interval + self.day.script.meter_latency + Duration::from_secs(1) + response;
+                // Of samples that come with gaps three may be missing in a row.
+                let gaps = if script.meter_lost_permille > 0 { 4 } else { 1 };
+                let sample = interval * gaps + script.meter_latency + script.meter_jitter;
+                let bound = sample + Duration::from_secs(1) + response;
                 if since.is_some_and(|since| now > since.max(self.disturbed_until) + bound) {
                     *since = None;
                     let id = &site.circuit(circuit).id;
-                    self.fault(now, format!("{over} too much on {phase} of {id} for longer than {bound:?}"));
+                    self.fault(
+                        now,
+                        Point::GoneInTime,
+                        format!("{over} too much on {phase} of {id} for longer than {bound:?}"),
+                    );
                 }
                 // IEC 60898-1: 1.45 In for an hour at most, as a first-order replica of 154 s.
                 let ratio = load[phase].as_f64() / limit.as_f64() / 1.45;
@@ -311,7 +416,11 @@ impl<'a> Judge<'a> {
                 let was = *heat;
                 *heat += (ratio * ratio - *heat) * tick / 154.0;
                 if was < 1.0 && *heat >= 1.0 {
-                    self.fault(now, format!("the breaker on {phase} of {} trips", site.circuit(circuit).id));
+                    self.fault(
+                        now,
+                        Point::Trips,
+                        format!("the breaker on {phase} of {} trips", site.circuit(circuit).id),
+                    );
                 }
             }
         }
