@@ -4,12 +4,10 @@
 
 #[path = "scenarios/expect.rs"]
 mod expect;
+#[path = "scenarios/stage.rs"]
+mod stage;
 
-use expect::Expect;
-use headroom::sim::{Frame, Scenario, run};
-use headroom::site::Site;
-use headroom::units::Amps;
-use std::path::{Path, PathBuf};
+use stage::{faults, folder};
 
 #[test]
 fn a_house_step_lowers_just_the_cars_on_its_phase_and_in_the_same_step() {
@@ -127,6 +125,44 @@ fn one_pause_makes_room_and_does_not_draw_the_other_car_after_it() {
 }
 
 #[test]
+fn an_absurd_sample_overloads_nothing() {
+    check("meter-spikes");
+}
+
+#[test]
+fn an_inverter_that_sleeps_changes_nothing() {
+    check("inverter-asleep");
+}
+
+#[test]
+fn a_charger_that_answers_late_delays_nobody() {
+    check("slow-answers");
+}
+
+#[test]
+fn what_swings_is_kept_free() {
+    check("battery-swings");
+}
+
+#[test]
+#[ignore = "not yet: whoever waits for a start is kept out for ever where room is left for two minimums and a start"]
+fn turns_come_round_where_little_room_is_left() {
+    check("turns-little-room");
+}
+
+#[test]
+#[ignore = "not yet: a frozen meter is found out only when a car moves, and nobody moves one"]
+fn a_frozen_meter_is_found_out_though_no_car_moves() {
+    check("meter-frozen-unmoved");
+}
+
+#[test]
+#[ignore = "not yet: a cut that raises the load is not told, and raises go on"]
+fn a_transformer_put_in_the_wrong_way_round_is_found_out() {
+    check("meter-turned");
+}
+
+#[test]
 fn every_scenario_has_its_test() {
     let here = std::fs::read_to_string(folder().with_extension("rs")).unwrap();
     for entry in std::fs::read_dir(folder()).unwrap() {
@@ -138,64 +174,7 @@ fn every_scenario_has_its_test() {
     }
 }
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios")
-}
-
 fn check(name: &str) {
-    let text = std::fs::read_to_string(folder().join(name).with_extension("toml")).unwrap();
-    let scenario = Scenario::parse(&text).unwrap_or_else(|fault| panic!("{name}.toml: {fault}"));
-    let mut faults = Vec::new();
-    let mut trace = Trace::wanted();
-    let mut expectations: Vec<Expect> =
-        scenario.expect.iter().map(|table| Expect::read(table.clone(), &scenario.site)).collect();
-    assert!(!expectations.is_empty(), "{name}.toml expects nothing");
-    run(&scenario.site, &scenario.policy, &scenario.script, scenario.span, |frame| {
-        trace.see(frame);
-        faults.extend(never(frame, &scenario.site));
-        expectations.iter_mut().for_each(|expectation| expectation.see(frame, &scenario.site));
-    });
-    faults.truncate(3);
-    faults.extend(expectations.iter().filter_map(Expect::fault));
-    assert!(faults.is_empty(), "{name}: {}\n{}", scenario.about, faults.join("\n"));
-}
-
-/// What no decision may do, in any scenario.
-fn never(frame: &Frame<'_>, site: &Site) -> Option<String> {
-    let at = frame.plant.now().as_millis() as f64 / 1000.0;
-    let wrong_setpoint = frame.decision.setpoints.iter().zip(&site.evses).find(|(setpoint, evse)| {
-        let may = setpoint.amps == Amps::ZERO || (evse.least..=evse.most).contains(&setpoint.amps);
-        !may || setpoint.because.code() == "breach"
-    });
-    let wrong_order = frame.orders.iter().find(|order| order.fallback > site.evse(order.evse).fallback);
-    wrong_setpoint
-        .map(|(setpoint, evse)| {
-            format!("at {at} s: {} is told {} ({})", evse.id, setpoint.amps, setpoint.because.code())
-        })
-        .or_else(|| wrong_order.map(|order| format!("at {at} s: {order:?} falls back above the fallback")))
-}
-
-/// Prints what changes, where the environment says `TRACE=1` (and the test is run with `--nocapture`).
-struct Trace {
-    is_wanted: bool,
-    last: String,
-}
-
-impl Trace {
-    fn wanted() -> Self {
-        Trace { is_wanted: std::env::var_os("TRACE").is_some(), last: String::new() }
-    }
-
-    fn see(&mut self, frame: &Frame<'_>) {
-        if !self.is_wanted {
-            return;
-        }
-        let told = frame.decision.setpoints.iter().map(|told| format!("{} {}", told.amps, told.because.code()));
-        let told = told.collect::<Vec<_>>().join(", ");
-        if told != self.last {
-            let load = frame.plant.load(Site::ROOT).0.map(|amps| amps.to_string()).join(", ");
-            println!("{:8.1} s  load {load}  told {told}", frame.plant.now().as_millis() as f64 / 1000.0);
-            self.last = told;
-        }
-    }
+    let (about, faults) = faults(name);
+    assert!(faults.is_empty(), "{name}: {about}\n{}", faults.join("\n"));
 }
