@@ -14,6 +14,10 @@
 //!
 //! docs/ARCHITECTURE.md has the same with a picture and the invariants.
 
+// Properties and scenarios are read in from tests/, to be run with a bug in.
+#[cfg(test)]
+extern crate self as headroom;
+
 pub mod breaker;
 pub mod cli;
 pub mod clock;

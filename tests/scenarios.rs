@@ -125,6 +125,11 @@ fn one_pause_makes_room_and_does_not_draw_the_other_car_after_it() {
 }
 
 #[test]
+fn a_meter_that_repeats_itself_while_cars_move_is_lost() {
+    check("meter-frozen");
+}
+
+#[test]
 fn an_absurd_sample_overloads_nothing() {
     check("meter-spikes");
 }

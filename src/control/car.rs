@@ -6,6 +6,7 @@ use super::observation::{Accepted, Link, Measured, Plug, Report};
 use super::pauses::Pauses;
 use super::readings::Readings;
 use super::reason::Reason;
+use super::sabotage::{self, Bug};
 use crate::site::Evse;
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase};
@@ -403,6 +404,9 @@ impl Car {
             && answer.verdict == Accepted::Yes
         {
             self.ledger.acknowledge(evse, sent.at);
+            if sabotage::has(Bug::AcceptedIsProof) {
+                self.ledger.prove();
+            }
         }
     }
 
@@ -446,7 +450,7 @@ impl Car {
         // Whoever holds no lease any more gives its fallback, and obeys.
         let highest_then = if self.ledger.is_held() { highest_then } else { highest_then.max(evse.fallback) };
         let slack = Amps::whole(1).max(highest_then.scaled(1, 10));
-        if own > highest_then + slack && self.sent.is_some() {
+        if own > highest_then + slack && self.sent.is_some() && !sabotage::has(Bug::LiarBelieved) {
             self.strikes = (self.strikes + 1).min(STRIKES);
             if self.strikes == STRIKES {
                 self.disobeys_since.get_or_insert(measured.at);
@@ -460,6 +464,8 @@ impl Car {
     fn seen(&mut self, evse: &Evse, report: &Report, own: Option<Measured>, now: Moment) -> PerPhase<Amps> {
         if let Some(measured) = own {
             let on_site = evse.rotation.to_site(&measured.current);
+            let [first, second, third] = on_site.0;
+            let on_site = if sabotage::has(Bug::RotationSwapped) { PerPhase([third, first, second]) } else { on_site };
             self.draw = on_site.most().min(self.setpoint);
             return on_site;
         }

@@ -13,6 +13,7 @@
 
 use super::Freshness;
 use super::observation::Sample;
+use super::sabotage::{self, Bug};
 use crate::site::{Meter, Tuning};
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase, Phase};
@@ -86,8 +87,9 @@ impl Age {
             self.watch(meter, sample, proven, now);
         }
         let contradicted = self.same.as_ref().and_then(|same| same.contradicted);
+        let contradicted = contradicted.filter(|_| !sabotage::has(Bug::FrozenIgnored));
         let frozen = contradicted.map_or(Duration::ZERO, |since| now.since(since));
-        if age > lost_after || frozen > lost_after * 2 {
+        if (age > lost_after && !sabotage::has(Bug::LostIgnored)) || frozen > lost_after * 2 {
             self.is_lost = true;
             self.good = 0;
         } else if self.is_lost && self.good >= tuning.good_samples && age <= stale_after {

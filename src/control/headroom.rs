@@ -7,6 +7,7 @@ use super::observation::Sample;
 use super::queue::Setting;
 use super::readings::RAMP;
 use super::reason::Reason;
+use super::sabotage::{self, Bug};
 use super::{Freshness, Row};
 use crate::policy::Policy;
 use crate::site::{Circuit, CircuitId, EvseId, Site};
@@ -332,6 +333,7 @@ impl RowMemory {
     /// What this circuit can give on a phase whose base load is known.
     fn give(&self, view: &mut RowView, phase: Phase, sample: Option<&Sample>, below: &Below, facts: &Facts) {
         let Facts { limit, margin, base, memory, now } = *facts;
+        let margin = if sabotage::has(Bug::NoMargin) { Amps::ZERO } else { margin };
         let slack = margin.scaled(1, 2);
         // What cars leave of their setpoints keeps a part of the margin already.
         let all = limit - (margin - below.shy[phase]).max(Amps::ZERO);
@@ -353,6 +355,7 @@ impl RowMemory {
         }
         if let Some(sample) = sample {
             let awaited = self.pending.iter().filter(|pending| now < pending.until);
+            let awaited = awaited.filter(|_| !sabotage::has(Bug::PendingIgnored));
             let pending: Amps = awaited.map(|pending| pending.left[phase]).sum();
             let load = sample.current[phase] - pending;
             view.is_over[phase] = load > limit - margin + slack;
@@ -369,7 +372,9 @@ impl RowMemory {
             let mut fell = (fall[phase] - self.explained[phase]).max(Amps::ZERO);
             for pending in &mut self.pending {
                 let shown = fell.min(pending.left[phase]);
-                pending.left[phase] -= shown;
+                if !sabotage::has(Bug::PendingTwice) {
+                    pending.left[phase] -= shown;
+                }
                 fell -= shown;
             }
         }

@@ -14,6 +14,7 @@
 
 use super::Lease;
 use super::observation::Link;
+use super::sabotage::{self, Bug};
 use crate::site::{Evse, LapseClass};
 use crate::time::{Duration, Moment};
 use crate::units::Amps;
@@ -114,7 +115,7 @@ impl Ledger {
         let granted = self.grants.iter().map(|grant| grant.amps).max();
         let is_held = self.held_until.is_some_and(|until| now + evse.response < until);
         match granted {
-            Some(amps) if is_held && self.is_proven => amps,
+            Some(amps) if (is_held && self.is_proven) || sabotage::has(Bug::FallbackForgotten) => amps,
             Some(amps) => amps.max(evse.fallback),
             None => evse.fallback,
         }

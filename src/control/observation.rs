@@ -1,7 +1,8 @@
 //! What does the step see? The last word of each edge, nothing older, nothing queued.
 
+use super::sabotage::{self, Bug};
 use crate::site::{EvseId, MeterId, Site};
-use crate::time::Moment;
+use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,12 @@ impl Observation {
                 }
             }
             Word::MeterFault(meter, why) => {
+                if sabotage::has(Bug::MissingIsZero)
+                    && let Some(Some(sample)) = self.samples.get_mut(meter.0)
+                {
+                    let at = sample.at + Duration::from_secs(1);
+                    *sample = Sample { at, current: PerPhase::default(), watts: None, millivolts: None };
+                }
                 if let Some(slot) = self.faults.get_mut(meter.0) {
                     *slot = Some(why);
                 }

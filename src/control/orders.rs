@@ -3,6 +3,7 @@
 use super::Order;
 use super::car::{Car, Sent};
 use super::observation::{Accepted, Link, Report};
+use super::sabotage::{self, Bug};
 use crate::site::{Evse, EvseId};
 use crate::time::{Duration, Moment};
 
@@ -24,12 +25,16 @@ pub(super) fn order(
     let is_due = match car.sent {
         None => true,
         Some(sent) => {
-            let is_forgotten = sent.epoch != report.epoch || sent.session != session.id;
+            let is_forgotten = sent.epoch != report.epoch && !sabotage::has(Bug::BootForgotten);
+            let is_forgotten = is_forgotten || sent.session != session.id;
             let is_failed = report.answer.is_some_and(|answer| {
                 answer.number == sent.number && answer.verdict != Accepted::Yes && now >= answer.at + RETRY
             });
             let is_half_over = now >= sent.at + evse.lease / 2;
-            sent.amps != car.setpoint || is_forgotten || is_failed || (is_half_over && may_renew)
+            let may_renew = may_renew || sabotage::has(Bug::RenewedWhileLost);
+            let is_late = sabotage::has(Bug::CutHeldBack) && now.as_millis() / 1000 % 2 == 1;
+            let has_changed = sent.amps != car.setpoint && !(is_late && sent.amps > car.setpoint);
+            has_changed || is_forgotten || is_failed || (is_half_over && may_renew)
         }
     };
     if !is_due {

@@ -5,6 +5,7 @@ use super::car::Car;
 use super::need;
 use super::observation::{Link, Plug, Report, Session};
 use super::reason::Reason;
+use super::sabotage::{self, Bug};
 use crate::policy::{Entitlement, Policy, Verdict};
 use crate::site::{CircuitId, Evse, EvseId, Site};
 use crate::time::{Duration, Moment};
@@ -121,10 +122,10 @@ fn rank(setting: &Setting, ask: &Ask, cars: &[Car], reports: &[Report]) -> Rank 
         need::slack(session, ask.most, setting.site.volts(), setting.site.evse(ask.evse).rotation.wired(), now)
     });
     let millis = |span: Duration| span.as_millis() as i64;
+    let is_turn = session.is_some_and(|session| setting.is_turn_of(car, session)) || sabotage::has(Bug::NoTurns);
     let turn = match (car.turn_since, slack) {
-        (Some(turn), _) if session.is_some_and(|session| setting.is_turn_of(car, session)) => {
-            (0, turn.as_millis() as i64)
-        }
+        _ if sabotage::has(Bug::InputOrder) => (0, 0),
+        (Some(turn), _) if is_turn => (0, turn.as_millis() as i64),
         (Some(_), Some(slack)) => (1, slack - millis(START_WORTH)),
         (None, Some(slack)) => (1, slack),
         (None, None) => (1, millis(USUAL_SLACK) - millis(now.since(car.waiting_since.unwrap_or(now)))),
@@ -152,7 +153,8 @@ fn effective_priority(setting: &Setting, who: &Entitlement, car: &Car, session: 
         Some(span) if !span.is_zero() => (waited.as_millis() / span.as_millis()) as u64,
         _ => 0,
     };
-    (who.priority + spans.min(MOST_AGEING) as i8).min(setting.highest.max(who.priority))
+    let effective = (who.priority + spans.min(MOST_AGEING) as i8).min(setting.highest.max(who.priority));
+    if sabotage::has(Bug::LowestFirst) { -effective } else { effective }
 }
 
 fn ask(
@@ -204,6 +206,7 @@ fn ask(
 fn most(evse: &Evse, who: &Entitlement, car: &Car, report: &Report, sight: Sight) -> (Amps, Reason) {
     let seen = match sight {
         Sight::Lost(circuit) => Some((evse.fallback, Reason::MeterLost(circuit))),
+        Sight::Stale(_) if sabotage::has(Bug::StaleRaises) => None,
         Sight::Stale(circuit) => Some((car.setpoint, Reason::MeterStale(circuit))),
         Sight::Clear => None,
     };

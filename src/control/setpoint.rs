@@ -5,8 +5,9 @@ use super::car::{Car, Draw};
 use super::headroom::{RowMemory, RowView};
 use super::queue::Sight;
 use super::reason::Reason;
+use super::sabotage::{self, Bug};
 use crate::site::{CircuitId, EvseId, Site};
-use crate::time::Moment;
+use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase};
 
 /// Everything that the setpoints of one step depend on.
@@ -252,13 +253,13 @@ fn lower(scene: &Scene, car: &mut Car, memory: &mut [RowMemory], share: &Share, 
 fn may_rise(scene: &Scene, evse: EvseId, to: Amps) -> bool {
     match scene.sights[evse.0] {
         Sight::Clear => true,
-        Sight::Stale(_) => false,
+        Sight::Stale(_) => sabotage::has(Bug::StaleRaises),
         Sight::Lost(_) => to <= scene.site.evse(evse).fallback,
     }
 }
 
 fn is_held(scene: &Scene, memory: &[RowMemory], ask: &Ask) -> bool {
-    let hold = scene.site.tuning.hold;
+    let hold = if sabotage::has(Bug::NoHold) { Duration::ZERO } else { scene.site.tuning.hold };
     scene.site.path(scene.site.evse(ask.evse).circuit).any(|circuit| {
         let row = &memory[circuit.0];
         ask.phases.iter().any(|phase| row.last_cut(phase).is_some_and(|at| scene.now < at + hold))
@@ -267,7 +268,8 @@ fn is_held(scene: &Scene, memory: &[RowMemory], ask: &Ask) -> bool {
 
 /// What an EVSE counts in the ledger: the most that may be in force, or what it has been told.
 fn counted(scene: &Scene, cars: &[Car], evse: EvseId) -> Amps {
-    scene.draws[evse.0].worst.max(cars[evse.0].setpoint)
+    let worst = if sabotage::has(Bug::RaiseBeforeCut) { Amps::ZERO } else { scene.draws[evse.0].worst };
+    worst.max(cars[evse.0].setpoint)
 }
 
 /// What those who ask have now, on each row.

@@ -1,6 +1,7 @@
 //! Sentences about one step and the next, without a plant: reports and samples by hand.
 
 mod ledger;
+mod sabotage;
 mod safety;
 
 use super::observation::{Accepted, Answer, Link, Measured, Need, Plug, Report, Sample, Session};

@@ -229,6 +229,7 @@ impl<'a> Judge<'a> {
         let (now, site) = (frame.plant.now(), &self.day.site);
         let before = self.told.clone();
         for order in frame.orders {
+            self.renewal(frame, order);
             self.told[order.evse.0].order = Some(*order);
         }
         let mut raised = Vec::new();
@@ -263,6 +264,22 @@ impl<'a> Judge<'a> {
         }
         for (id, was) in raised {
             self.raise(frame, id, was);
+        }
+    }
+
+    /// Leases are renewed by a healthy step: with a lost meter they run out, unless less than the fallback is to stand.
+    fn renewal(&mut self, frame: &Frame<'_>, order: &Order) {
+        let (now, site, id) = (frame.plant.now(), &self.day.site, order.evse);
+        let evse = site.evse(id);
+        let is_lost = site.path(evse.circuit).any(|c| frame.decision.rows[c.0].freshness == Freshness::Lost);
+        let is_tightened = self.limit(Site::ROOT) != site.circuit(Site::ROOT).limit;
+        // What was lost on its way is told again, and what a new session or connection has not been told yet.
+        let is_sure = self.trouble_until[id.0] == Moment::START;
+        let session = frame.plant.session(id).map(|session| session.id);
+        let is_same =
+            self.told[id.0].session == session && self.told[id.0].order.map(|last| last.amps) == Some(order.amps);
+        if is_lost && is_same && is_sure && !(is_tightened && order.amps < evse.fallback) {
+            self.fault(now, Point::FallsBack, format!("{} is told {} again with a lost meter", evse.id, order.amps));
         }
     }
 

@@ -120,6 +120,7 @@ fn site(dice: &mut Dice, wiring: Wiring, fuse: i32, worst: &PerPhase<Amps>, pace
         id: "faults".into(),
         name: "Faults".into(),
         wiring,
+        primary: None,
         house_worst: *worst,
         circuits: Vec::new(),
         evses: Vec::new(),
