@@ -137,6 +137,7 @@ fn site(dice: &mut Dice, fuses: &[i32]) -> Site {
         id: "steady".into(),
         name: "Steady".into(),
         wiring: Wiring::Star,
+        primary: None,
         house_worst: PerPhase::all(Amps::whole(8)),
         circuits: fuses.iter().enumerate().map(|(index, fuse)| circuit(index, *fuse)).collect(),
         evses: Vec::new(),
