@@ -253,7 +253,7 @@ impl Default for Tuning {
     fn default() -> Self {
         Tuning {
             hold: Duration::from_secs(10),
-            memory: Duration::from_secs(20),
+            memory: Duration::from_secs(18),
             restart: Duration::from_secs(300),
             dwell: Duration::from_secs(900),
             usual_stay: Duration::from_secs(10 * 3_600),

@@ -292,7 +292,7 @@ pub const CONTROL: Section = Section {
     path: "control",
     keys: &[
         key("hold_s", Whole(0, 3_600), whole(10)),
-        key("memory_s", Whole(0, 60), whole(20)),
+        key("memory_s", Whole(0, 60), whole(18)),
         key("restart_s", Whole(0, 86_400), whole(300)),
         key("dwell_s", Whole(0, 86_400), whole(900)),
         key("ageing_s", Whole(0, 86_400), whole(900)),

@@ -23,6 +23,8 @@ const MOST_AGEING: u64 = 3;
 const MOST_YIELDED: u32 = 5;
 /// Turns in the stay that is expected of a car, at most: its share of them, with so many pauses between.
 const TURNS: u32 = MOST_YIELDED;
+/// A change of turns takes about so long, until the cut is proven and the next one has current: it is part of the turn.
+const CHANGE: Duration = Duration::from_secs(60);
 /// Whoever has stayed for longer than is usual is expected to stay for so many times what he has.
 const STAYS_ON: u32 = 2;
 /// How long a car can wait whose driver has not said it, as against those who have.
@@ -80,7 +82,7 @@ impl Setting<'_> {
         let share = stay.as_millis() * charging / (asking * u128::from(TURNS));
         let lasting = stay.as_millis() * charging.pow(3) / asking.pow(3);
         let millis = u64::try_from(share.max(lasting)).unwrap_or(u64::MAX);
-        self.site.tuning.dwell.max(Duration::from_millis(millis))
+        self.site.tuning.dwell.max(Duration::from_millis(millis).saturating_sub(CHANGE))
     }
 }
 

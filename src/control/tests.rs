@@ -309,9 +309,9 @@ fn no_raise_follows_within_the_hold() {
     world.run(1);
     assert_eq!(world.amps()[0], 9);
     world.house[0] = 3;
-    for _ in 0..19 {
+    for _ in 0..17 {
         world.run(1);
-        assert_eq!(world.amps()[0], 9, "neither within the hold of 10 s nor above what has not fitted for 20 s");
+        assert_eq!(world.amps()[0], 9, "neither within the hold of 10 s nor above what has not fitted for 18 s");
     }
     world.run(4);
     assert_eq!(world.amps()[0], 16);

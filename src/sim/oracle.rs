@@ -4,9 +4,10 @@
 
 use super::car::Plugged;
 use super::plant::Plant;
+use crate::control::allocation::{Capacity, Plan};
 use crate::site::{EvseId, Site};
 use crate::time::Moment;
-use crate::units::{Amps, PerPhase, Phase};
+use crate::units::{Amps, PerPhase, PhaseSet};
 
 /// Milliwatt-milliseconds in a kilowatt-hour.
 const KWH: f64 = 3.6e12;
@@ -14,8 +15,9 @@ const KWH: f64 = 3.6e12;
 /// Watches a run, a second at a time.
 #[derive(Debug)]
 pub struct Oracle {
+    plan: Plan,
     /// What is left of each circuit in this second.
-    left: Vec<PerPhase<Amps>>,
+    left: Capacity,
     /// What each car would have now.
     shares: Vec<Amps>,
     /// What each car would still want (mW·ms); `None` where it is always hungry.
@@ -27,8 +29,10 @@ pub struct Oracle {
 impl Oracle {
     /// Nothing given yet.
     pub fn new(site: &Site) -> Self {
+        let plan = Plan::new(site);
         Oracle {
-            left: vec![PerPhase::default(); site.circuits.len()],
+            left: Capacity::unlimited(&plan),
+            plan,
             shares: vec![Amps::ZERO; site.evses.len()],
             wants: vec![(None, None); site.evses.len()],
             given: 0,
@@ -40,9 +44,11 @@ impl Oracle {
     pub fn see(&mut self, site: &Site, plant: &Plant) {
         let millis = plant.now().since(self.now).as_millis() as i64;
         self.now = plant.now();
+        self.left.clear();
         for id in site.circuit_ids() {
             let (limit, house) = (site.circuit(id).limit, plant.house(id));
-            self.left[id.0] = PerPhase::from_fn(|phase| (limit[phase] - house[phase]).max(Amps::ZERO));
+            let left = PerPhase::from_fn(|phase| Some((limit[phase] - house[phase]).max(Amps::ZERO)));
+            self.left.set_amps(id, left);
         }
         for id in site.evse_ids() {
             self.shares[id.0] = Amps::ZERO;
@@ -72,19 +78,16 @@ impl Oracle {
         }
         let evse = site.evse(id);
         let on_site = evse.rotation.to_site(&plugged.shape());
-        let takes = |phase: &Phase| on_site[*phase].is_positive();
-        let phases: Vec<_> = evse.rotation.phases().iter().filter(takes).collect();
-        let rows = || site.path(evse.circuit).flat_map(|circuit| phases.iter().map(move |phase| (circuit, *phase)));
+        let phases = evse.rotation.phases().iter().filter(|phase| on_site[*phase].is_positive());
+        let phases = phases.fold(PhaseSet::NONE, PhaseSet::with);
         let most = plugged.car.most.min(evse.most);
-        let amps = rows().map(|(circuit, phase)| self.left[circuit.0][phase]).fold(most, Amps::min);
+        let amps = self.left.tightest(&self.plan, id, phases).map_or(most, |(room, _)| room.min(most));
         let is_full = wants.is_some_and(|wants| wants <= 0);
         if amps < plugged.car.least || is_full {
             return;
         }
         self.shares[id.0] = amps;
-        for (circuit, phase) in rows().collect::<Vec<_>>() {
-            self.left[circuit.0][phase] -= amps;
-        }
+        self.left.take(&self.plan, id, phases, amps);
         let given = i64::from(amps.as_milli()) * plugged.volts() * millis;
         let given = wants.map_or(given, |wants| given.min(wants));
         *wants = wants.map(|wants| wants - given);

@@ -121,7 +121,9 @@ impl Judge {
         let cars = PerPhase::from_fn(|phase| load[phase] - house[phase]);
         self.see_overload(span, &load, &cars);
         self.see_energy(site, plant, span);
-        for (id, breakers) in site.circuit_ids().zip(&mut self.breakers) {
+        // The lines before a transformer stand as a circuit behind it, and what flows there is not what flows in them.
+        let primary = site.primary.as_ref().map(|primary| primary.circuit);
+        for (id, breakers) in site.circuit_ids().zip(&mut self.breakers).filter(|(id, _)| Some(*id) != primary) {
             let load = plant.load(id);
             breakers.iter_mut().zip(load.0).for_each(|(breaker, amps)| breaker.live(amps.abs(), span));
         }
@@ -230,7 +232,14 @@ impl Judge {
                 Some((circuit, phase)) => phases.contains(phase) && site.feeds(circuit, id),
                 None => false,
             };
-            let worth = if above.amps.is_positive() { evse.step } else { evse.least };
+            // Minimums come before anybody's rest: whoever has one is no reason against another's.
+            let is_minimum =
+                !self.setpoints[id.0].is_positive() && decision.setpoints[id.0].amps <= site.evse(id).least;
+            if is_minimum && above.amps.is_positive() {
+                return false;
+            }
+            // A paused car needs an ampere more than its minimum to start again.
+            let worth = if above.amps.is_positive() { evse.step } else { evse.least + Amps::whole(1) };
             lacks && decision.cars[other.0].priority > decision.cars[id.0].priority && risen >= worth
         })
     }
