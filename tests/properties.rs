@@ -40,7 +40,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 /// So many days are tried each time.
-const DAYS: u64 = 80;
+const DAYS: u64 = 60;
 
 #[test]
 fn setpoints_are_possible_and_no_decision_fails_its_own_check() {

@@ -130,6 +130,26 @@ fn a_meter_that_repeats_itself_while_cars_move_is_lost() {
 }
 
 #[test]
+fn what_a_charger_that_ignores_may_still_give_is_kept_free_while_its_car_rests() {
+    check("ignores-at-rest");
+}
+
+#[test]
+fn nobody_rises_on_what_a_deaf_charger_falls_back_to() {
+    check("deaf-at-zero");
+}
+
+#[test]
+fn a_paused_charger_that_has_booted_is_paused_again_at_once() {
+    check("reboot-paused");
+}
+
+#[test]
+fn the_order_of_the_file_is_nobodys_right() {
+    check("turns-in-order");
+}
+
+#[test]
 fn an_absurd_sample_overloads_nothing() {
     check("meter-spikes");
 }
@@ -150,7 +170,6 @@ fn what_swings_is_kept_free() {
 }
 
 #[test]
-#[ignore = "not yet: whoever waits for a start is kept out for ever where room is left for two minimums and a start"]
 fn turns_come_round_where_little_room_is_left() {
     check("turns-little-room");
 }

@@ -134,6 +134,7 @@ fn rank(setting: &Setting, ask: &Ask, cars: &[Car], reports: &[Report]) -> Rank 
         (Some(turn), None) => (2, -(turn.as_millis() as i64)),
     };
     let energy = session.and_then(|session| session.energy_wh).unwrap_or(0);
+    let energy = if sabotage::has(Bug::InputOrder) { 0 } else { energy };
     (ask.is_last, Reverse(ask.tier), turn, energy / ENERGY_STEP_WH, ask.evse)
 }
 

@@ -6,6 +6,7 @@ use headroom::sim::{Action, Ears, Frame, TICK, Voice};
 use headroom::site::{CircuitId, EvseId, LapseClass, Site, Wiring};
 use headroom::time::{Duration, Moment};
 use headroom::units::{Amps, PerPhase, Phase};
+use std::collections::VecDeque;
 
 /// From the step that finds a lost meter (at most 1 s late) to a car that has followed.
 const LOST_TO_FALLBACK: Duration = Duration::from_secs(8);
@@ -41,7 +42,8 @@ pub struct Judge<'a> {
     last_cut: Vec<PerPhase<Option<Moment>>>,
     over_since: Vec<PerPhase<Option<Moment>>>,
     heat: Vec<PerPhase<f64>>,
-    house: Vec<PerPhase<Amps>>,
+    /// By circuit: the house in truth for as long back as a decision may look.
+    houses: Vec<VecDeque<(Moment, PerPhase<Amps>)>>,
     setpoints_before: Vec<Amps>,
     silent_since: Vec<Option<Moment>>,
     frozen: Vec<bool>,
@@ -70,7 +72,7 @@ impl<'a> Judge<'a> {
             last_cut: vec![PerPhase::default(); circuits],
             over_since: vec![PerPhase::default(); circuits],
             heat: vec![PerPhase::default(); circuits],
-            house: vec![PerPhase::default(); circuits],
+            houses: vec![VecDeque::new(); circuits],
             setpoints_before: vec![Amps::ZERO; day.site.evses.len()],
             silent_since: vec![None; day.site.meters.len()],
             frozen: vec![false; day.site.meters.len()],
@@ -109,8 +111,17 @@ impl<'a> Judge<'a> {
     fn follow_the_house(&mut self, frame: &Frame<'_>) {
         let unsteady = self.day.script.noise + self.day.script.noise + Amps::milli(500);
         for circuit in self.day.site.circuit_ids() {
-            let house = frame.plant.house(circuit);
-            let before = std::mem::replace(&mut self.house[circuit.0], house);
+            let (now, house) = (frame.plant.now(), frame.plant.house(circuit));
+            let houses = &mut self.houses[circuit.0];
+            let before = houses.back().map_or(PerPhase::default(), |(_, house)| *house);
+            let script = &self.day.script;
+            let meter = self.day.site.circuit(circuit).meter.map(|meter| self.day.site.meters[meter.0].interval);
+            let late = (meter.unwrap_or_default() * 3).max(self.day.site.tuning.stale_after);
+            let window = late + script.meter_latency + script.meter_jitter + script.network.jitter + CAR_FOLLOWS;
+            houses.push_back((now, house));
+            while houses.front().is_some_and(|(at, _)| now.since(*at) > window) {
+                houses.pop_front();
+            }
             if Phase::ALL.iter().any(|phase| (house[*phase] - before[*phase]).abs() > unsteady) {
                 self.disturbed_until = self.disturbed_until.max(frame.plant.now());
             }
@@ -197,7 +208,8 @@ impl<'a> Judge<'a> {
         for id in site.evse_ids() {
             let (evse, setpoint) = (site.evse(id), &decision.setpoints[id.0]);
             // Minimums of all that fit come first, whoever is above; and a session begins with its charger's fallback.
-            let from = before[id.0].max(evse.least).max(evse.fallback);
+            // A start asks for an ampere more than the least, so that it is worth it.
+            let from = before[id.0].max(evse.least + Amps::whole(1)).max(evse.fallback);
             let phases = evse.rotation.phases();
             let is_short = |other: &EvseId| {
                 let (above, evse) = (&decision.setpoints[other.0], site.evse(*other));
@@ -315,23 +327,24 @@ impl<'a> Judge<'a> {
             site.evse_ids()
                 .filter(|other| site.feeds(circuit, *other) && site.evse(*other).rotation.phases().contains(phase))
         };
-        // A raise may be up to one interval and one order later than the house that it was reckoned beside.
-        let meter = site.circuit(circuit).meter.map(|meter| site.meters[meter.0].interval).unwrap_or_default();
-        let is_calm = now > self.disturbed_until + meter * 3 + self.day.script.meter_latency + CAR_FOLLOWS;
         let is_lost = frame.decision.rows.iter().any(|row| row.freshness == Freshness::Lost);
         let is_known = |other: EvseId| speaks_often(site, other);
         // Without a neutral plain sums are more than what flows.
         let is_plain = site.wiring != Wiring::Delta;
-        if !is_plain || !is_calm || is_lost || self.frozen.contains(&true) || !below().all(is_known) {
+        if !is_plain || is_lost || self.frozen.contains(&true) || !below().all(is_known) {
             return;
         }
+        // Whichever sample it was decided by, the house had at least so much when it was taken.
+        let house = self.houses[circuit.0].iter().map(|(_, house)| house[phase]).min().unwrap_or_default();
         let cars: Amps = below()
             .filter(|other| plant.session(*other).is_some())
             .map(|other| plant.offer(other).max(frame.decision.setpoints[other.0].amps))
             .sum();
-        let total = plant.house(circuit)[phase] + cars;
+        let total = house + cars;
         let limit = self.limit(circuit)[phase];
-        if total > limit + self.day.script.noise {
+        // A meter with coarse steps may have said half of one less, twice.
+        let resolution = site.circuit(circuit).meter.map_or(Amps::ZERO, |meter| site.meters[meter.0].resolution);
+        if total > limit + self.day.script.noise + resolution {
             let told = frame.decision.setpoints[id.0].amps;
             self.fault(
                 now,

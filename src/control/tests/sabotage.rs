@@ -53,7 +53,7 @@ fn a_hold_that_is_ignored_is_caught() {
 
 #[test]
 fn a_raise_before_its_cut_is_caught() {
-    days_catch(Bug::RaiseBeforeCut, Point::Fits);
+    scenario_catches(Bug::RaiseBeforeCut, "ignores-at-rest");
 }
 
 #[test]
@@ -79,12 +79,12 @@ fn a_lease_renewed_without_a_healthy_step_is_caught() {
 
 #[test]
 fn an_accepted_limit_taken_for_proven_is_caught() {
-    days_catch(Bug::AcceptedIsProof, Point::Fits);
+    scenario_catches(Bug::AcceptedIsProof, "ignores-at-rest");
 }
 
 #[test]
 fn a_pending_cut_that_is_credited_twice_is_caught() {
-    days_catch(Bug::PendingTwice, Point::GoneInTime);
+    scenario_catches(Bug::PendingTwice, "ignores");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_pending_cut_that_is_made_again_is_caught() {
 
 #[test]
 fn an_admission_by_input_order_is_caught() {
-    scenario_catches(Bug::InputOrder, "turns");
+    scenario_catches(Bug::InputOrder, "turns-in-order");
 }
 
 #[test]
@@ -104,12 +104,12 @@ fn lower_priorities_before_higher_ones_are_caught() {
 
 #[test]
 fn a_fallback_that_is_forgotten_is_caught() {
-    days_catch(Bug::FallbackForgotten, Point::Fits);
+    scenario_catches(Bug::FallbackForgotten, "deaf-at-zero");
 }
 
 #[test]
 fn phases_taken_for_others_are_caught() {
-    scenario_catches(Bug::RotationSwapped, "rotation");
+    scenario_catches(Bug::RotationSwapped, "one-pause");
 }
 
 #[test]
@@ -119,12 +119,12 @@ fn a_margin_that_is_used_up_is_caught() {
 
 #[test]
 fn a_raise_without_room_and_without_a_check_is_caught() {
-    days_catch(Bug::RaiseUnchecked, Point::Fits);
+    days_catch(Bug::RaiseUnchecked, Point::GoneInTime);
 }
 
 #[test]
 fn turns_that_never_change_are_caught() {
-    scenario_catches(Bug::NoTurns, "turns");
+    scenario_catches(Bug::NoTurns, "turns-little-room");
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn raises_by_a_stale_meter_are_caught() {
 
 #[test]
 fn a_charger_that_is_not_told_anew_is_caught() {
-    scenario_catches(Bug::BootForgotten, "reboot");
+    scenario_catches(Bug::BootForgotten, "reboot-paused");
 }
 
 #[test]
