@@ -37,8 +37,12 @@ pub struct Outcome {
     /// The most that cars have added above a limit while all obeyed, and for how long without a break.
     pub overload: Amps,
     pub longest: Duration,
+    /// When the fast edge was hottest, in seconds.
+    pub at: [f64; 3],
     /// What must not be.
     pub faults: Vec<String>,
+    /// The same while a meter repeated itself and nobody could know: docs/HAZARDS.md.
+    pub unseen: Vec<String>,
     /// Fast edges that tripped where `check` warns of it.
     pub warned: u32,
 }
@@ -52,10 +56,14 @@ fn worst(days: &[(u64, Outcome)]) -> String {
     let mut told = format!("{} days", days.len());
     for (index, when) in WHENS.into_iter().enumerate() {
         let (fast, slow) = (of(&|day| day.fast[index]), of(&|day| day.slow[index]));
-        told += &format!("\n{when:?}: fast edge at most {fast}, slow edge {slow}");
+        let hottest = days.iter().max_by(|(_, one), (_, other)| one.fast[index].total_cmp(&other.fast[index]));
+        let at = hottest.map_or(0.0, |(_, day)| day.at[index]);
+        told += &format!("\n{when:?}: fast edge at most {fast} at {at:.1} s, slow edge at most {slow}");
     }
     let (overload, longest) = (of(&|day| day.overload.as_f64()), of(&|day| day.longest.as_secs_f64()));
     told += &format!("\noverload by cars that obeyed: at most {overload} A, for {longest} s without a break");
+    let unseen: Vec<u64> = days.iter().filter(|(_, day)| !day.unseen.is_empty()).map(|(seed, _)| *seed).collect();
+    told += &format!("\n{} days with a trip while a meter repeated itself: {unseen:?}", unseen.len());
     let warned: Vec<u64> = days.iter().filter(|(_, day)| day.warned > 0).map(|(seed, _)| *seed).collect();
     told + &format!("\n{} days with a trip that check warns of: {warned:?}", warned.len())
 }
@@ -267,7 +275,10 @@ impl<'a> Watch<'a> {
         if trips_alone {
             return;
         }
-        outcome.fast[when as usize] = outcome.fast[when as usize].max(fast);
+        if fast > outcome.fast[when as usize] {
+            outcome.fast[when as usize] = fast;
+            outcome.at[when as usize] = now.as_millis() as f64 / 1000.0;
+        }
         outcome.slow[when as usize] = outcome.slow[when as usize].max(slow);
         let may_trip = |is_warned: bool| when == When::Otherwise && is_warned;
         outcome.warned += u32::from(is_new && may_trip(is_warned.0));
@@ -277,8 +288,9 @@ impl<'a> Watch<'a> {
             let told = format!(
                 "{seconds:.1} s: {phase} of {id} is at {fast:.2} of its fast edge and {slow:.2} of its slow one, {when:?}: {load} of {limit}, {house} of it the house's"
             );
-            if outcome.faults.len() < 5 {
-                outcome.faults.push(told);
+            let list = if when == When::Frozen { &mut outcome.unseen } else { &mut outcome.faults };
+            if list.len() < 5 {
+                list.push(told);
             }
         }
     }
