@@ -254,6 +254,7 @@ impl<'a> Watch<'a> {
         pole.with_cars.live(with_cars, pole.span);
         pole.house_alone.live(alone, pole.span);
         let trips_alone = pole.house_alone.fast.heat() >= 1.0;
+        let is_houses = trips_alone || pole.with_cars.fast.heat() <= pole.house_alone.fast.heat();
         let (fast, slow) = (pole.with_cars.fast.heat(), pole.with_cars.slow.heat());
         pole.flow = (load, house);
         pole.span = if is_same { Duration::ZERO } else { TICK };
@@ -272,7 +273,8 @@ impl<'a> Watch<'a> {
             outcome.overload = outcome.overload.max(over);
             outcome.longest = outcome.longest.max(now.since(since));
         }
-        if trips_alone {
+        // What the house alone heats it to, or cools it from, is none of ours.
+        if is_houses {
             return;
         }
         if fast > outcome.fast[when as usize] {

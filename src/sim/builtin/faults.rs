@@ -38,7 +38,7 @@ pub fn faults(seed: u64) -> Scenario {
     let most = Amps::whole(fuse);
     base.iter_mut().for_each(|now| *now = PerPhase::from_fn(|phase| now[phase].min(most)));
     let worst = worst(&base, wiring);
-    let solar = dice.chance(0.25).then(|| rotated(&sky(dice, seed, fuse).trace(), hour));
+    let solar = dice.chance(0.25).then(|| rotated(&sky(dice, seed, wiring, fuse).trace(), hour));
     let pace = Duration::from_secs(one(dice, &[0, 0, 5]));
     let site = site(dice, wiring, fuse, &worst, pace);
     let mut actions = cars(seed, &site);
@@ -96,10 +96,11 @@ fn house(dice: &mut Dice, seed: u64, wiring: Wiring, fuse: i32) -> House {
     }
 }
 
-fn sky(dice: &mut Dice, seed: u64, fuse: i32) -> Sky {
+fn sky(dice: &mut Dice, seed: u64, wiring: Wiring, fuse: i32) -> Sky {
     let weather = one(dice, &[Weather::Clear, Weather::Broken, Weather::Broken, Weather::Mixed]);
-    // A roof that the connection carries.
-    Sky { seed, watts_peak: dice.between(3, i64::from(fuse) / 2) as i32 * 1000, weather, ..Sky::default() }
+    // A roof that the connection carries, on one phase or on three.
+    let most = i64::from(fuse) * if wiring == Wiring::Single { 180 } else { 500 };
+    Sky { seed, watts_peak: dice.between(3_000, most) as i32, weather, ..Sky::default() }
 }
 
 /// The same day, begun at this hour, second by second.
