@@ -8,7 +8,6 @@ use std::ops::Range;
 #[allow(dead_code, reason = "the suite uses all of it")]
 #[path = "../../../tests/properties/day.rs"]
 mod day;
-#[allow(dead_code, reason = "the suite uses all of it")]
 #[path = "../../../tests/properties/dice.rs"]
 mod dice;
 #[path = "../../../tests/scenarios/expect.rs"]
