@@ -39,6 +39,9 @@ use std::hash::Hasher;
 use std::ops::Range;
 use std::sync::OnceLock;
 
+/// What did not hold on a day, and the words for it.
+type Broken = Vec<(Point, String)>;
+
 /// So many days are tried each time.
 const DAYS: u64 = 60;
 
@@ -90,7 +93,7 @@ fn the_same_day_is_decided_in_the_same_way_to_the_last_bit() {
 }
 
 fn holds_on_all_days(point: Point) {
-    static DAYS_JUDGED: OnceLock<Vec<(u64, Vec<(Point, String)>)>> = OnceLock::new();
+    static DAYS_JUDGED: OnceLock<Vec<(u64, Broken)>> = OnceLock::new();
     let judged = DAYS_JUDGED.get_or_init(|| seeds(DAYS).map(|seed| (seed, judged(seed))).collect());
     let of = |faults: &[(Point, String)]| -> Vec<String> {
         faults.iter().filter(|(other, _)| *other == point).map(|(_, what)| what.clone()).collect()
@@ -104,7 +107,7 @@ fn holds_on_all_days(point: Point) {
     assert!(broken.is_empty(), "{} days\n{}", broken.len(), broken.join("\n"));
 }
 
-fn judged(seed: u64) -> Vec<(Point, String)> {
+fn judged(seed: u64) -> Broken {
     let day = day(seed);
     let mut judge = Judge::new(&day);
     let mut trace = Trace::of(&day);
