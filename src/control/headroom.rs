@@ -2,7 +2,7 @@
 
 use super::allocation::Ask;
 use super::base::{Base, Lows};
-use super::car::Draw;
+use super::draw::Draw;
 use super::observation::Sample;
 use super::queue::Setting;
 use super::readings::RAMP;

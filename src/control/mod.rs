@@ -5,6 +5,7 @@
 pub mod allocation;
 mod base;
 mod car;
+mod draw;
 mod exposure;
 mod freshness;
 mod headroom;
@@ -31,7 +32,8 @@ use crate::site::{CircuitId, EvseId, Site};
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase};
 use allocation::{Ask, Plan};
-use car::{Car, Draw};
+use car::Car;
+use draw::Draw;
 use freshness::{Age, Proven};
 use headroom::{Below, RowMemory};
 use observation::Link;

@@ -1,7 +1,8 @@
 //! What is each car told? Down in the same step, up late, and never up before the cut it depends on is proven.
 
 use super::allocation::{Allocation, Ask, Capacity, Plan, Share};
-use super::car::{Car, Draw};
+use super::car::Car;
+use super::draw::Draw;
 use super::headroom::{RowMemory, RowView};
 use super::queue::Sight;
 use super::reason::Reason;

@@ -2,7 +2,7 @@
 
 use super::Freshness;
 use super::allocation::{Ask, Plan};
-use super::car::Draw;
+use super::draw::Draw;
 use super::headroom::{Below, RowView};
 use super::queue::{Rank, Sight, Wish};
 use super::reason::Reason;
