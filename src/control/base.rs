@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 const BUCKET: Duration = Duration::from_secs(2);
 /// As many as the longest memory needs: six minutes.
 const BUCKETS: usize = 182;
+/// As many as the slowest car's meter needs of guesses: 15 s, and some.
+const GUESSED: usize = 12;
 /// Nobody rises above what has fitted for so many times the usual memory: after a calm while; after the second cut
 /// within [`UNREST`]; after the third. A thermostat or a hob comes again (their cycles take 5 s to 3 min), a kettle does
 /// not. Found by trial on generated houses: docs/CONTROL.md has the figures.
@@ -18,13 +20,16 @@ const UNREST: u32 = 20;
 const ONE_EVENT: Duration = Duration::from_secs(8);
 
 /// The base load of a circuit as its meter has shown it.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Base {
     now: Option<PerPhase<Amps>>,
     is_sure: bool,
     /// When it was last heard for sure.
     sure_at: Option<Moment>,
+    /// What was sure.
     peaks: Peaks,
+    /// All that was heard.
+    guesses: Peaks,
     lows: Lows,
     cuts: PerPhase<Cuts>,
 }
@@ -40,7 +45,7 @@ struct Cuts {
 /// The greatest of each [`BUCKET`] of the last minutes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Peaks {
-    /// The newest stands at `newest % BUCKETS`.
+    /// The newest stands at `newest` modulo their number.
     buckets: Vec<Option<PerPhase<Amps>>>,
     newest: u64,
 }
@@ -58,6 +63,7 @@ impl Base {
     /// like the house: what is not sure is not remembered, unless there has been nothing else for `patience`.
     pub(super) fn hear(&mut self, base: PerPhase<Amps>, is_sure: bool, patience: Duration, now: Moment) {
         (self.now, self.is_sure) = (Some(base), is_sure);
+        self.guesses.hear(base, now);
         if is_sure {
             self.sure_at = Some(now);
         }
@@ -70,6 +76,11 @@ impl Base {
     /// As last heard.
     pub(super) fn now(&self) -> Option<PerPhase<Amps>> {
         self.now
+    }
+
+    /// Is more than what was heard last known now, on some phase?
+    pub(super) fn is_below(&self, guess: &PerPhase<Amps>) -> bool {
+        self.now.is_some_and(|now| Phase::ALL.into_iter().any(|phase| now[phase] < guess[phase]))
     }
 
     /// Is what was heard last no guess?
@@ -87,8 +98,9 @@ impl Base {
         let cuts = &self.cuts[phase];
         let recent = cuts.events.iter().flatten().filter(|at| now.since(**at) < memory * UNREST).count();
         let span = (memory * TIMES[recent.saturating_sub(1).min(TIMES.len() - 1)]).max(blind);
-        let peak = self.peaks.greatest(phase, span);
-        [peak, self.now.map(|base| base[phase])].into_iter().flatten().max()
+        // Guesses may be too low as well: the greatest since all cars' own meters must have spoken is not.
+        let (peak, guess) = (self.peaks.greatest(phase, span), self.guesses.greatest(phase, blind));
+        [peak, guess, self.now.map(|base| base[phase])].into_iter().flatten().max()
     }
 
     /// Somebody on this phase has been cut: because it carries too much, or only to make room for somebody else.
@@ -107,28 +119,41 @@ impl Base {
     }
 }
 
-impl Default for Peaks {
+impl Default for Base {
     fn default() -> Self {
-        Peaks { buckets: vec![None; BUCKETS], newest: 0 }
+        Base {
+            now: None,
+            is_sure: false,
+            sure_at: None,
+            peaks: Peaks::of(BUCKETS),
+            guesses: Peaks::of(GUESSED),
+            lows: Lows::default(),
+            cuts: PerPhase::default(),
+        }
     }
 }
 
 impl Peaks {
+    fn of(buckets: usize) -> Self {
+        Peaks { buckets: vec![None; buckets], newest: 0 }
+    }
+
     fn hear(&mut self, base: PerPhase<Amps>, now: Moment) {
         let number = (now.as_millis() / BUCKET.as_millis() as u64).max(self.newest);
-        for skipped in 0..(number - self.newest).min(BUCKETS as u64) {
-            self.buckets[(number - skipped) as usize % BUCKETS] = None;
+        let count = self.buckets.len();
+        for skipped in 0..(number - self.newest).min(count as u64) {
+            self.buckets[(number - skipped) as usize % count] = None;
         }
         self.newest = number;
-        let bucket = &mut self.buckets[number as usize % BUCKETS];
+        let bucket = &mut self.buckets[number as usize % count];
         *bucket = Some(bucket.map_or(base, |old| PerPhase::from_fn(|phase| old[phase].max(base[phase]))));
     }
 
     /// Of the last `span`, and a bucket more at most.
     fn greatest(&self, phase: Phase, span: Duration) -> Option<Amps> {
-        let back = (span.as_millis() as u64).div_ceil(BUCKET.as_millis() as u64).min(BUCKETS as u64 - 1);
+        let back = (span.as_millis() as u64).div_ceil(BUCKET.as_millis() as u64).min(self.buckets.len() as u64 - 1);
         let numbers = self.newest - back.min(self.newest)..=self.newest;
-        numbers.filter_map(|number| self.buckets[number as usize % BUCKETS]).map(|base| base[phase]).max()
+        numbers.filter_map(|number| self.buckets[number as usize % self.buckets.len()]).map(|base| base[phase]).max()
     }
 }
 
@@ -210,8 +235,10 @@ mod tests {
         let mut base = with_peaks(&[], 100);
         base.hear(PerPhase::all(Amps::whole(9)), false, PATIENCE, at(101));
         assert_eq!(highest(&base, Phase::L1, 101), Amps::whole(9));
-        base.hear(PerPhase::all(Amps::whole(1)), true, PATIENCE, at(102));
-        assert_eq!(highest(&base, Phase::L1, 102), Amps::whole(1));
+        base.hear(PerPhase::all(Amps::whole(1)), true, PATIENCE, at(104));
+        assert_eq!(highest(&base, Phase::L1, 104), Amps::whole(1));
+        let blind = Duration::from_secs(10);
+        assert_eq!(base.highest(Phase::L1, USUAL, blind, at(104)), Some(Amps::whole(9)), "a car may not have spoken");
         base.hear(PerPhase::all(Amps::whole(9)), false, PATIENCE, at(120));
         base.hear(PerPhase::all(Amps::whole(1)), false, PATIENCE, at(121));
         assert_eq!(highest(&base, Phase::L1, 121), Amps::whole(9), "nothing has been sure for long");

@@ -90,6 +90,7 @@ impl RowView {
 struct Facts {
     limit: Amps,
     margin: Amps,
+    resolution: Amps,
     base: Amps,
     memory: Duration,
     now: Moment,
@@ -293,10 +294,13 @@ impl RowMemory {
                 PerPhase::from_fn(|phase| circuit.other_load[phase] + under[phase] + cars(phase))
             }),
         };
-        // A car's own reading may come just after the circuit's, and make a guess sure.
-        let is_news = new.is_some() || circuit.meter.is_none() || (below.is_sure && !self.base.is_sure());
-        if let Some(load) = load.filter(|_| is_news) {
-            self.base.hear(PerPhase::from_fn(|phase| load[phase] - below.then[phase]), below.is_sure, PATIENCE, now);
+        let guess = load.map(|load| PerPhase::from_fn(|phase| load[phase] - below.then[phase]));
+        if let Some(guess) = guess {
+            // A car's own reading may come just after the circuit's: it can make a guess sure, or show it to be too low.
+            let is_better = (below.is_sure && !self.base.is_sure()) || self.base.is_below(&guess);
+            if new.is_some() || circuit.meter.is_none() || is_better {
+                self.base.hear(guess, below.is_sure, PATIENCE, now);
+            }
         }
         let base = self.base.now().filter(|_| load.is_some());
         let is_lost = freshness == Freshness::Lost || (circuit.meter.is_none() && below.has_lost);
@@ -312,6 +316,7 @@ impl RowMemory {
         };
         let limit = limit(circuit, id, policy);
         let sample = sample.filter(|_| matches!(freshness, Freshness::Fresh | Freshness::Stale));
+        let resolution = circuit.meter.map_or(Amps::ZERO, |meter| site.meters[meter.0].resolution);
         for phase in Phase::ALL {
             match (is_lost, base) {
                 (true, _) => view.lose(phase, site, circuit, limit[phase], below),
@@ -322,7 +327,7 @@ impl RowMemory {
                 }
                 (false, Some(base)) => {
                     let (limit, margin, memory) = (limit[phase], circuit.margin[phase], site.tuning.memory);
-                    let facts = Facts { limit, margin, base: base[phase], memory, now };
+                    let facts = Facts { limit, margin, resolution, base: base[phase], memory, now };
                     self.give(&mut view, phase, sample, below, &facts);
                 }
             }
@@ -332,11 +337,11 @@ impl RowMemory {
 
     /// What this circuit can give on a phase whose base load is known.
     fn give(&self, view: &mut RowView, phase: Phase, sample: Option<&Sample>, below: &Below, facts: &Facts) {
-        let Facts { limit, margin, base, memory, now } = *facts;
+        let Facts { limit, margin, resolution, base, memory, now } = *facts;
         let margin = if sabotage::has(Bug::NoMargin) { Amps::ZERO } else { margin };
         let slack = margin.scaled(1, 2);
-        // What cars leave of their setpoints keeps a part of the margin already.
-        let all = limit - (margin - below.shy[phase]).max(Amps::ZERO);
+        // What cars leave of their setpoints keeps a part of the margin already; not that for what the meter cannot show.
+        let all = limit - (margin - below.shy[phase]).max(resolution.min(margin));
         let target = all - below.soon[phase];
         let lowest = self.base.lowest(phase).unwrap_or(base);
         let highest = self.base.highest(phase, memory, below.blind, now).unwrap_or(base);

@@ -83,7 +83,7 @@ fn an_accepted_limit_taken_for_proven_is_caught() {
 
 #[test]
 fn a_pending_cut_that_is_credited_twice_is_caught() {
-    scenario_catches(Bug::PendingTwice, "ignores");
+    scenario_catches(Bug::PendingTwice, "turns-little-room");
 }
 
 #[test]
