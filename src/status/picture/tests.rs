@@ -179,7 +179,6 @@ fn house() -> Status {
             text: "charger \"yard\": has not measured its current for 3 min; it counts as it was told".into(),
             since: at,
         }],
-        ..Status::default()
     }
 }
 
