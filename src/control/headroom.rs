@@ -152,7 +152,10 @@ impl Below {
             match ask {
                 Ok(_) => {
                     self.asking[phase] += site.evse(evse).fallback;
-                    self.shy[phase] += draw.shy;
+                    // Whoever waits, or takes nothing from this phase, leaves nothing here.
+                    if draw.least[phase].is_positive() {
+                        self.shy[phase] += draw.shy;
+                    }
                     if draw.worst.is_positive() {
                         self.floor[phase] += site.evse(evse).least;
                     }
