@@ -1,5 +1,7 @@
 //! What does `headroom simulate` print? The program itself, on small scenarios.
 
+#![allow(clippy::unwrap_used, reason = "a failed test is what it is for")]
+
 use std::fs;
 use std::process::{Command, Output};
 
