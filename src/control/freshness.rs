@@ -46,9 +46,11 @@ struct Same {
     /// What cars' own meters say from here on happens under the eyes of this one: what they say before may be late news
     /// of what it has long shown.
     watched_from: Moment,
-    /// The least and the most that cars' own meters have shown since then.
-    shown: Option<(PerPhase<Amps>, PerPhase<Amps>)>,
-    /// Since when that is more of a change than the meter can have missed.
+    /// What cars' own meters showed then.
+    shown: Option<PerPhase<Amps>>,
+    /// Since when they have shown something else, by more than the meter can have missed.
+    differs: Option<Moment>,
+    /// The same, once all of them must have spoken: where one falls as another rises, their sum is wrong for a while.
     contradicted: Option<Moment>,
 }
 
@@ -105,7 +107,8 @@ impl Age {
     /// Does it say once more what cars' own meters contradict?
     fn watch(&mut self, meter: &Meter, sample: &Sample, proven: &Proven, now: Moment) {
         let Proven { cars, draw, late } = *proven;
-        let start = Same { words: *sample, cars, watched_from: now + late, shown: None, contradicted: None };
+        let start =
+            Same { words: *sample, cars, watched_from: now + late, shown: None, differs: None, contradicted: None };
         let same = self.same.get_or_insert_with(|| start.clone());
         let is_same = Sample { at: sample.at, ..same.words } == *sample && (same.cars == cars);
         if !is_same {
@@ -114,12 +117,15 @@ impl Age {
         if now < same.watched_from {
             return;
         }
-        let (least, most) = same.shown.get_or_insert((draw, draw));
-        *least = PerPhase::from_fn(|phase| least[phase].min(draw[phase]));
-        *most = PerPhase::from_fn(|phase| most[phase].max(draw[phase]));
-        let missed = |phase: &Phase| most[*phase] - least[*phase] > meter.resolution + meter.resolution;
-        if Phase::ALL.iter().any(missed) {
-            same.contradicted.get_or_insert(now);
+        let shown = *same.shown.get_or_insert(draw);
+        let missed = |phase: &Phase| (draw[*phase] - shown[*phase]).abs() > meter.resolution + meter.resolution;
+        if !Phase::ALL.iter().any(missed) {
+            same.differs = None;
+            return;
+        }
+        let since = *same.differs.get_or_insert(now);
+        if now.since(since) >= late {
+            same.contradicted.get_or_insert(since);
         }
     }
 }
@@ -199,6 +205,13 @@ mod tests {
     #[test]
     fn late_news_of_what_the_meter_has_long_shown_freezes_nothing() {
         assert!(watch(|second| if second < 5 { 6 } else { 16 }).iter().all(|seen| *seen == Freshness::Fresh));
+    }
+
+    #[test]
+    fn two_cars_that_change_places_contradict_nothing_while_one_of_them_has_not_spoken() {
+        // One has fallen by 6 A, and that the other has risen as much is told 4 s later.
+        let seen = watch(|second| if (20..24).contains(&second) { 6 } else { 12 });
+        assert!(seen.iter().all(|seen| *seen == Freshness::Fresh), "{seen:?}");
     }
 
     #[test]
