@@ -10,6 +10,8 @@ use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase, Phase};
 use serde::Serialize;
 
+/// What a paused car needs beyond its minimum to start again.
+const START: Amps = Amps::whole(1);
 /// Milliampere-milliseconds in an ampere-second.
 const AMPERE_SECOND: f64 = 1e6;
 
@@ -234,12 +236,12 @@ impl Judge {
             };
             // Minimums come before anybody's rest: whoever has one is no reason against another's.
             let is_minimum =
-                !self.setpoints[id.0].is_positive() && decision.setpoints[id.0].amps <= site.evse(id).least;
+                !self.setpoints[id.0].is_positive() && decision.setpoints[id.0].amps <= site.evse(id).least + START;
             if is_minimum && above.amps.is_positive() {
                 return false;
             }
             // A paused car needs an ampere more than its minimum to start again.
-            let worth = if above.amps.is_positive() { evse.step } else { evse.least + Amps::whole(1) };
+            let worth = if above.amps.is_positive() { evse.step } else { evse.least + START };
             lacks && decision.cars[other.0].priority > decision.cars[id.0].priority && risen >= worth
         })
     }
