@@ -5,10 +5,8 @@ use headroom::clock::Clock;
 use headroom::demo::cloud;
 use headroom::demo::site::{GUEST, KARI, policy};
 use headroom::status::{Severity, Status};
-use headroom::time::Duration;
 use headroom::units::Amps;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_policy_changes_who_yields_and_outlives_the_cloud() {
@@ -58,9 +56,7 @@ async fn a_policy_changes_who_yields_and_outlives_the_cloud() {
     gateway
         .until("both are back", |status| status.evses.iter().all(|evse| evse.online && evse.lease_s.is_some()))
         .await;
-    sleep(Duration::from_secs(1)).await;
-    let status = gateway.now();
-    assert!(goes_first(&status, "right", "left"), "{status:?}");
+    let status = gateway.until("the guest still goes first", |status| goes_first(status, "right", "left")).await;
     assert_eq!((status.policy.source.as_str(), status.policy.version), ("cloud", Some(2)));
     assert_eq!(["left", "right"].map(|id| evse(&status, id).class.clone()), ["owner", "guest"]);
     gateway.stop().await;
