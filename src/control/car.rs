@@ -472,6 +472,7 @@ impl Car {
         match self.disobeys_since {
             None => full,
             // It counts in full, also while its car rests.
+            Some(_) if self.own.is_some() => self.beside(evse, &self.readings.lately(), full),
             Some(_) => self.beside(evse, seen, full),
         }
     }

@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 
 /// Readings that are kept: a circuit's sample is at most a few of them old.
 const MOST: usize = 8;
-/// Readings so close to a sample speak of the same current: a car climbs by less than [`RAMP`] between them.
+/// Readings so close to a sample speak of the same current: a car climbs by less than [`RAMP`] between them. A meter may
+/// also be so late to show what flows.
 const SAME_TIME: Duration = Duration::from_millis(200);
 /// What a car may have climbed in [`SAME_TIME`], at some 7 A/s.
 pub(super) const RAMP: Amps = Amps::milli(1_500);
@@ -32,22 +33,30 @@ impl Readings {
         self.kept.push_back((at, seen));
     }
 
-    /// The newest that is no younger than this.
+    /// The newest that a circuit's sample of this time has seen already.
     pub(super) fn before(&self, at: Moment) -> Option<&PerPhase<Amps>> {
-        self.kept.iter().rev().find(|(then, _)| *then <= at).map(|(_, seen)| seen)
+        self.kept.iter().rev().find(|(then, _)| *then + SAME_TIME <= at).map(|(_, seen)| seen)
+    }
+
+    /// The greatest of the last two, a phase: of a fall nobody knows whether the circuit's meter has shown it yet.
+    pub(super) fn lately(&self) -> PerPhase<Amps> {
+        let last = self.kept.iter().rev().take(2);
+        last.fold(PerPhase::default(), |most, (_, seen)| PerPhase::from_fn(|phase| most[phase].max(seen[phase])))
     }
 
     /// The one that is nearest to this time. It is sure if it speaks of the same current: taken at that time, or of a car
-    /// that has had since `settled` to follow its setpoint and says the same (within `alike`) as the time before.
+    /// that has had since `settled` to follow its setpoint and says the same (within `alike`) as the time before. A car
+    /// falls at once: of a reading after a fall nobody knows whether the sample has seen it too.
     pub(super) fn nearest(&self, at: Moment, settled: Moment, alike: Amps) -> Option<(PerPhase<Amps>, bool)> {
         let distance = |then: Moment| then.since(at).max(at.since(then));
-        let nearest = self.kept.iter().min_by_key(|(then, _)| distance(*then));
+        let (place, (then, seen)) = self.kept.iter().enumerate().min_by_key(|(_, (then, _))| distance(*then))?;
+        let has_fallen = place > 0 && self.kept[place - 1].1.most() - seen.most() > RAMP;
         let mut newest = self.kept.iter().rev();
         let is_steady = match (newest.next(), newest.next()) {
             (Some((last, now)), Some((_, before))) => *last >= settled && (now.most() - before.most()).abs() <= alike,
             _ => false,
         };
-        nearest.map(|(then, seen)| (*seen, is_steady || distance(*then) <= SAME_TIME))
+        Some((*seen, is_steady || (distance(*then) <= SAME_TIME && !has_fallen)))
     }
 
     /// The setpoint has stood long enough for its car to have followed, and this is what it takes.
@@ -89,8 +98,17 @@ mod tests {
         let nearest = |millis| readings.nearest(at(millis), at(0), Amps::milli(500));
         assert_eq!(nearest(2_200), Some((PerPhase::all(Amps::whole(8)), true)));
         assert_eq!(nearest(6_000), Some((PerPhase::all(Amps::whole(8)), false)), "four seconds off");
-        assert_eq!(readings.before(at(11_900)), Some(&PerPhase::all(Amps::whole(8))));
+        assert_eq!(readings.before(at(12_100)), Some(&PerPhase::all(Amps::whole(8))));
         assert_eq!(readings.before(at(900)), None);
+    }
+
+    #[test]
+    fn what_a_car_says_after_a_fall_is_not_set_against_a_sample_of_that_moment() {
+        let readings = heard(&[(1_000, 16), (2_000, 10)]);
+        let is_sure = |millis| readings.nearest(at(millis), at(60_000), Amps::milli(500)).unwrap().1;
+        assert!(!is_sure(1_850));
+        assert!(!is_sure(2_050));
+        assert!(heard(&[(1_000, 10), (2_000, 16)]).nearest(at(1_850), at(0), Amps::milli(500)).unwrap().1, "a climb");
     }
 
     #[test]

@@ -73,6 +73,32 @@ fn an_own_measurement_newer_than_the_sample_frees_nothing() {
 }
 
 #[test]
+fn a_meter_that_shows_a_fall_a_moment_after_the_car_has_told_it_pauses_nobody() {
+    let mut world = World::new();
+    world.plug_in(0);
+    world.run(200);
+    assert_eq!(world.amps()[0], 16);
+    world.sample([30, 19, 19]);
+    assert_eq!(world.amps()[0], 10, "fourteen on L1");
+    let late = |world: &mut World, millis: u64| {
+        world.now = world.now + Duration::from_millis(millis);
+        let stood =
+            Sample { at: world.now, current: PerPhase([30, 19, 19].map(Amps::whole)), watts: None, millivolts: None };
+        world.seen.samples[0] = Some(stood);
+        world.step();
+    };
+    late(&mut world, 500);
+    world.now = world.now + Duration::from_millis(170);
+    world.takes(0, Amps::whole(10));
+    world.step();
+    assert_eq!(world.amps()[0], 10, "what it says now was not so when the meter spoke");
+    late(&mut world, 80);
+    assert_eq!(world.amps()[0], 10);
+    world.sample([24, 13, 13]);
+    assert_eq!(world.amps()[0], 10);
+}
+
+#[test]
 fn a_stopped_car_out_of_reach_lends_nothing_to_the_others() {
     let mut world = World::new();
     world.site.evses[0].metering = Some(Duration::from_secs(60));
@@ -121,6 +147,7 @@ fn what_a_second_house_step_hides_is_not_credited_once_the_cars_own_meter_has_sh
     // The car falls by five while the house takes five more: the meter shows no fall at all.
     world.obey(&told, &[0]);
     world.house = [3, 18, 3];
+    world.second();
     world.second();
     assert!(world.amps()[0] <= 6, "{:?}: 29 A of 25 A flow", world.amps());
 }
