@@ -154,7 +154,7 @@ fn read<T>(path: &Path, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, 
 
 fn run<'a>(arguments: &'a SimulateArguments, scenario: &Scenario) -> Report<'a> {
     let clock = Clock::start();
-    let (site, span) = (&scenario.site, scenario.span);
+    let (site, span) = (&scenario.site, scenario.span + scenario.after);
     let mut judge = Judge::new(site);
     let times = std::cell::RefCell::new(Vec::new());
     match arguments.law {
@@ -171,7 +171,7 @@ fn run<'a>(arguments: &'a SimulateArguments, scenario: &Scenario) -> Report<'a> 
         scenario: &arguments.scenario,
         law: if arguments.law == LawName::Headroom { "headroom" } else { "reference" },
         seed: arguments.seed,
-        days: span.as_secs_f64() / 86_400.0,
+        days: scenario.span.as_secs_f64() / 86_400.0,
         score: judge.score(),
         decision_us: Times::of(times.into_inner()),
         peak_rss_kib: peak_rss_kib(),

@@ -1,9 +1,11 @@
 //! What is known of one EVSE and its car? What it takes at least, what it may take at most, and whether it obeys.
 
 use super::Lease;
+use super::appetite::{Appetite, FOLLOWS};
 use super::draw::Draw;
 use super::ledger::Ledger;
 use super::observation::{Accepted, Link, Measured, Plug, Report};
+use super::orders::Sent;
 use super::pauses::Pauses;
 use super::readings::Readings;
 use super::reason::Reason;
@@ -15,9 +17,6 @@ use serde::{Deserialize, Serialize};
 
 /// Own measurements agree with a setpoint within this.
 const TOLERANCE: Amps = Amps::milli(500);
-/// A car that keeps to a limit takes no less than this below it (or a tenth): an ampere of its charger's rounding, half
-/// an ampere of its own, and what meters differ by. One that takes less rests or is nearly full, and shows nothing.
-const FOLLOWS: Amps = Amps::whole(2);
 /// So many samples above the setpoint, one after the other, are disobedience.
 const STRIKES: u8 = 3;
 /// So many cuts that no meter has shown, one after the other, are disobedience.
@@ -57,6 +56,8 @@ pub(super) struct Car {
     pub pauses: Pauses,
     /// What its own meter has said lately.
     pub readings: Readings,
+    /// How much of what it is offered it wants.
+    pub appetite: Appetite,
     /// How long it had waited before this turn: what that has added to its priority holds for the turn.
     pub waited: Duration,
     /// How often in this session others had its turn.
@@ -92,16 +93,6 @@ pub(super) struct Car {
     unshown: u8,
 }
 
-/// An order that has been sent.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(super) struct Sent {
-    pub number: u64,
-    pub amps: Amps,
-    pub at: Moment,
-    pub epoch: u64,
-    pub session: i64,
-}
-
 impl Car {
     pub(super) fn unknown(evse: &Evse, now: Moment) -> Self {
         Car {
@@ -114,6 +105,7 @@ impl Car {
             is_paused: false,
             pauses: Pauses::default(),
             readings: Readings::default(),
+            appetite: Appetite::default(),
             waited: Duration::ZERO,
             yielded: 0,
             rests_since: None,
@@ -176,9 +168,11 @@ impl Car {
             self.readings.hear(measured.at, seen);
             if self.past.last().is_none_or(|(ended, _)| measured.at >= *ended + evse.response) {
                 self.readings.settled(self.setpoint, seen.most());
+                self.appetite.hear(self.setpoint, seen.most(), measured.at);
             }
         }
         self.own = own.map(|measured| evse.rotation.to_site(&measured.current).most());
+        self.appetite = self.own.map_or_else(Appetite::default, |_| self.appetite);
         self.hear_pause(evse, report, now);
         let seen = self.seen(evse, report, own, now);
         let worst = self.worst(evse, report, &seen, now);
@@ -212,7 +206,11 @@ impl Car {
         }
         let changed = self.past.last().map_or(Moment::START, |(ended, _)| *ended + evse.response);
         match self.readings.nearest(at, changed, TOLERANCE) {
-            Some((seen, is_sure)) => (PerPhase::from_fn(|phase| seen[phase].min(draw.worst)), is_sure),
+            Some((seen, is_sure)) => {
+                // Whoever has been cut and has not fallen yet may fall at any moment.
+                let falls = self.disobeys_since.is_none() && seen.most() > self.setpoint + TOLERANCE;
+                (PerPhase::from_fn(|phase| seen[phase].min(draw.worst)), is_sure && !falls)
+            }
             None => (draw.least, false),
         }
     }
@@ -251,7 +249,7 @@ impl Car {
         }
         if amps > self.setpoint {
             self.raised_at = Some(now);
-        } else if self.own.is_some_and(|own| own > amps + TOLERANCE) {
+        } else if self.own.is_some_and(|own| own > amps - self.readings.shy() + TOLERANCE) {
             self.falls_since = Some(now);
         }
         self.stands_since = None;
@@ -327,6 +325,7 @@ impl Car {
         self.is_paused = false;
         self.pauses = Pauses::default();
         self.readings.forget();
+        self.appetite = Appetite::default();
         self.waited = Duration::ZERO;
         self.yielded = 0;
         self.rests_since = None;
@@ -397,7 +396,8 @@ impl Car {
         let rests = !self.setpoint.is_positive() && plug == Plug::SuspendedEv;
         let is_at_it = is_within && own + FOLLOWS.max(self.setpoint.scaled(1, 10)) >= self.setpoint && !rests;
         self.stands_since = is_at_it.then(|| self.stands_since.unwrap_or(measured.at));
-        let has_fallen = is_at_it && self.falls_since.is_some_and(|at| measured.at > at);
+        let is_down = is_at_it && own <= self.setpoint - self.readings.shy() + TOLERANCE;
+        let has_fallen = is_down && self.falls_since.is_some_and(|at| measured.at > at);
         let has_stood = self.setpoint.is_positive()
             && self.stands_since.is_some_and(|since| measured.at >= since + evse.lease + evse.response);
         if has_fallen || has_stood {

@@ -3,6 +3,7 @@
 //! Pure: told the time, no I/O, no randomness, no failure. The same inputs give the same outputs.
 
 pub mod allocation;
+mod appetite;
 mod base;
 mod car;
 mod draw;

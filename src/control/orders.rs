@@ -1,14 +1,26 @@
 //! What has to be sent now? Changes at once, renewals at half life, repeats where a charger may have forgotten.
 
 use super::Order;
-use super::car::{Car, Sent};
+use super::car::Car;
 use super::observation::{Accepted, Link, Report};
 use super::sabotage::{self, Bug};
 use crate::site::{Evse, EvseId};
 use crate::time::{Duration, Moment};
+use crate::units::Amps;
+use serde::{Deserialize, Serialize};
 
 /// A refused or unanswered order is repeated no sooner than this.
 const RETRY: Duration = Duration::from_secs(10);
+
+/// An order that has been sent.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Sent {
+    pub number: u64,
+    pub amps: Amps,
+    pub at: Moment,
+    pub epoch: u64,
+    pub session: i64,
+}
 
 /// The order that this EVSE needs now, if any. Leases are given in sessions only, and renewed only where `may_renew`: by a
 /// healthy step.

@@ -218,6 +218,7 @@ fn most(evse: &Evse, who: &Entitlement, car: &Car, report: &Report, sight: Sight
         (report.plug == Plug::SuspendedEv).then_some((evse.least, Reason::CarRests)),
         seen,
         car.disobeys_since.map(|_| (evse.least, Reason::Disobeys)),
+        car.appetite.most(evse.step).map(|most| (most.max(evse.least), Reason::Full)),
     ];
     // Of equals the first is named.
     let lower = |least: (Amps, Reason), cap: (Amps, Reason)| if cap.0 < least.0 { cap } else { least };

@@ -92,10 +92,10 @@ fn cut(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory], desk: &mut Des
     queue.clear();
     queue.extend(asking.map(|ask| Ask { most: ask.most.min(cars[ask.evse.0].setpoint), entry: ask.least, ..*ask }));
     if !is_needed {
-        // No row is short, but what somebody may have can have become less.
+        // No row is short, but what somebody may have can have become less. What a car leaves by itself is no unrest.
         for ask in queue {
             let alone = Share { evse: ask.evse, amps: ask.alone(), because: ask.capped };
-            lower(scene, &mut cars[ask.evse.0], memory, &alone, true);
+            lower(scene, &mut cars[ask.evse.0], memory, &alone, ask.capped != Reason::Full);
         }
         return;
     }
@@ -191,6 +191,8 @@ fn raise(
         let car = &mut cars[ask.evse.0];
         car.because = match (scene.sights[ask.evse.0], share.because) {
             (Sight::Lost(circuit), _) => Reason::MeterLost(circuit),
+            // It lacks nothing of what the row does not give.
+            (_, Reason::Circuit(..) | Reason::Waiting(..)) if car.is_resting(scene.now) => Reason::CarRests,
             // It has current: what holds it down is the row, not the queue.
             (_, Reason::Waiting(circuit, phase)) if car.setpoint.is_positive() => Reason::Circuit(circuit, phase),
             (_, because) => because,
@@ -201,6 +203,7 @@ fn raise(
         let row = untold.tightest(scene.plan, ask.evse, ask.phases);
         if let Some((_, full)) = row.filter(|(room, _)| *room < worth) {
             car.because = match full {
+                _ if car.is_resting(scene.now) => Reason::CarRests,
                 Reason::Circuit(circuit, phase) if !car.setpoint.is_positive() => Reason::Waiting(circuit, phase),
                 full => full,
             };

@@ -26,6 +26,8 @@ pub struct Scenario {
     pub script: Script,
     /// How long it runs.
     pub span: Duration,
+    /// How much longer, until those have left who came before its end.
+    pub after: Duration,
     /// What is expected, for whoever checks it.
     pub expect: Vec<toml::Table>,
 }
@@ -54,7 +56,15 @@ impl Scenario {
             network,
             ..file.plant.script()
         };
-        Ok(Scenario { about: file.about, site, policy, script, span: seconds(file.until_s), expect: file.expect })
+        Ok(Scenario {
+            about: file.about,
+            site,
+            policy,
+            script,
+            span: seconds(file.until_s),
+            after: Duration::ZERO,
+            expect: file.expect,
+        })
     }
 }
 

@@ -220,7 +220,8 @@ impl Judge {
         self.setpoints.extend(setpoints.iter().map(|setpoint| setpoint.amps));
     }
 
-    /// Has this EVSE been raised above its minimum, or from nothing, by what one of a higher priority lacks?
+    /// Has this EVSE been raised above its minimum, or from nothing, by what one of a higher priority lacks? Whoever is
+    /// full lacks nothing.
     fn is_inverted(&self, site: &Site, frame: &Frame<'_>, id: EvseId) -> bool {
         let decision = frame.decision;
         let risen = decision.setpoints[id.0].amps - self.setpoints[id.0];
@@ -242,7 +243,8 @@ impl Judge {
             }
             // A paused car needs an ampere more than its minimum to start again.
             let worth = if above.amps.is_positive() { evse.step } else { evse.least + START };
-            lacks && decision.cars[other.0].priority > decision.cars[id.0].priority && risen >= worth
+            let is_hungry = || frame.plant.plugged(other).is_some_and(|car| !car.is_full(frame.plant.now()));
+            lacks && is_hungry() && decision.cars[other.0].priority > decision.cars[id.0].priority && risen >= worth
         })
     }
 }

@@ -14,6 +14,8 @@ pub const FORM: &str = "arrival,departure,evse,energy_kwh,phases,max_a,priority"
 
 /// Sessions that a file may have: years of a large site. A longer file is refused, not cut.
 const LINES_MOST: usize = 1_000_000;
+/// Whoever stays on after the end is watched for so long.
+const LONGEST_AFTER: Duration = Duration::from_secs(86_400);
 /// Sessions that a run may have, repeats included.
 const VISITS_MOST: usize = 4_000_000;
 /// More seconds than any file reaches: thirty years.
@@ -69,7 +71,8 @@ pub fn read(text: &str, site: &Site) -> Result<Vec<Visit>, String> {
 }
 
 impl Scenario {
-    /// Lets these sessions be the cars of this scenario, whatever it had before; repeated until it ends. At one EVSE
+    /// Lets these sessions be the cars of this scenario, whatever it had before; repeated until it ends, and until those
+    /// have left who came before (for [`LONGEST_AFTER`] at most): half a stay would say nothing of what it got. At one EVSE
     /// whoever comes ends the stay of the one before him. The cars are of this `kind`, but for what a session says. Where
     /// `is_known`, drivers say when they leave and how much they want.
     ///
@@ -91,6 +94,8 @@ impl Scenario {
                 self.script.actions.push((departure, Action::Leave(evse)));
             }
         }
+        let last = stays.iter().map(|stay| stay.departure).max().unwrap_or(Moment::START);
+        self.after = last.since(Moment::START + self.span).min(LONGEST_AFTER);
         // Whoever leaves leaves before the next one comes.
         self.script.actions.sort_by_key(|(at, action)| (*at, matches!(action, Action::Arrive(..))));
         admit(&mut self.policy, visits);
@@ -247,6 +252,7 @@ mod tests {
             site,
             script: Script::default(),
             span: Duration::from_secs(span_s),
+            after: Duration::ZERO,
             expect: Vec::new(),
         }
     }

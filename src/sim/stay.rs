@@ -32,6 +32,10 @@ pub struct Stay {
     pub wait_longest: Duration,
     /// Milliampere-milliseconds that the oracle would have given beyond what the car took.
     pub unused: i64,
+    /// When the energy of the car that is there was reckoned up last.
+    reckoned_at: Moment,
+    /// What it was seen to take last.
+    watts: i32,
     waiting_since: Option<Moment>,
     was_drawing: bool,
     was_offered: bool,
@@ -40,16 +44,13 @@ pub struct Stay {
 impl Stay {
     /// The `span` up to now. `oracle` is what a perfect controller would give now.
     pub fn see(&mut self, plant: &Plant, id: EvseId, oracle: Amps, span: Duration, is_second: bool) {
-        let Some(plugged) = plant.plugged(id) else {
-            self.past.extend(self.now.take().map(|(_, session)| session));
-            (self.waiting_since, self.was_drawing, self.was_offered) = (None, false, false);
-            return;
-        };
-        if self.now.is_none_or(|(since, _)| since != plugged.since) {
-            self.past.extend(self.now.take().map(|(_, session)| session));
-            self.now = Some((plugged.since, Session::default()));
+        let plugged = plant.plugged(id);
+        if self.now.is_some_and(|(since, _)| plugged.is_none_or(|plugged| plugged.since != since)) {
+            self.leave(plant.now());
             (self.waiting_since, self.was_drawing, self.was_offered) = (None, false, false);
         }
+        let Some(plugged) = plugged else { return };
+        self.now.get_or_insert((plugged.since, Session::default()));
         let Some((_, session)) = &mut self.now else { return };
         let draw = plugged.draw().most();
         let is_hungry = !plugged.is_full(plant.now());
@@ -70,6 +71,7 @@ impl Stay {
             self.unused += i64::from((oracle - draw).max(Amps::ZERO).as_milli()) * span.as_millis() as i64;
         }
         if is_second {
+            self.reckoned_at = now;
             session.got_kwh = plugged.energy_wh(plant.now()) as f64 / 1000.0;
             session.wanted_kwh = match plugged.car.wants_wh {
                 Some(wanted) => wanted as f64 / 1000.0,
@@ -80,6 +82,16 @@ impl Stay {
             };
             session.is_met = session.got_kwh >= session.wanted_kwh * MET;
         }
+        self.watts = plugged.watts();
+    }
+
+    /// It has left; since it was reckoned up last it has gone on as it was seen last.
+    fn leave(&mut self, now: Moment) {
+        let Some((_, mut session)) = self.now.take() else { return };
+        let rest_kwh = f64::from(self.watts) / 1000.0 * now.since(self.reckoned_at).as_secs_f64() / 3600.0;
+        session.got_kwh = session.wanted_kwh.min(session.got_kwh + rest_kwh).max(session.got_kwh);
+        session.is_met = session.got_kwh >= session.wanted_kwh * MET;
+        self.past.push(session);
     }
 
     /// All cars so far, the present one included.

@@ -367,3 +367,27 @@ fn a_raise_beside_what_another_may_still_take_is_unsound() {
     world.state.spoil = Some(|cars| cars[1].setpoint = Amps::whole(11));
     assert_eq!(world.wait(1).breaches, 1);
 }
+
+#[test]
+fn what_a_car_does_not_take_is_handed_on_and_given_back_when_it_wants_it() {
+    let mut world = World::new();
+    world.plug_in(0);
+    world.plug_in(1);
+    world.run(200);
+    assert_eq!(world.amps(), [11, 10]);
+    // The left one can take seven; the right one whatever it gets.
+    let mut seconds = |world: &mut World, count: u32, most: i32| {
+        for _ in 0..count {
+            let told = world.second();
+            world.obey(&told, &[1]);
+            world.takes(0, world.state.cars[0].setpoint.min(Amps::whole(most)));
+        }
+    };
+    seconds(&mut world, 29, 7);
+    assert_eq!(world.amps(), [11, 10]);
+    seconds(&mut world, 200, 7);
+    assert_eq!(world.amps(), [9, 12], "two more than it takes, and all of the rest");
+    assert_eq!(world.state.cars[0].because, Reason::Full);
+    seconds(&mut world, 200, 16);
+    assert_eq!(world.amps(), [11, 10]);
+}

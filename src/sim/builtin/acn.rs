@@ -31,8 +31,9 @@ const MOST: Amps = Amps::whole(32);
 const CAR_MOST: Amps = Amps::milli(31_731);
 /// Smaller steps than this are none.
 const FINE: Amps = Amps::milli(100);
-/// Nothing here happens within seconds: ACN-Sim itself decides every five minutes.
-const TICK: Duration = Duration::from_secs(10);
+/// How often chargers tell and are told. ACN-Sim decides every five minutes and loses nothing while shares change hands;
+/// here each change costs some ticks.
+const TICK: Duration = Duration::from_secs(2);
 /// Longer than anybody stays: starts are among what laws of control are compared by here, so turns are long.
 const USUAL_STAY: Duration = Duration::from_secs(15 * 3_600);
 /// A month like that which was recorded.
@@ -102,6 +103,7 @@ pub fn acn(limit_kw: f64, is_continuous: bool) -> Scenario {
         site,
         script: Script { charger_step: step, tick: TICK, ..Script::default() },
         span: SPAN,
+        after: Duration::ZERO,
         expect: Vec::new(),
     }
 }

@@ -67,6 +67,7 @@ pub fn faults(seed: u64) -> Scenario {
         site,
         script,
         span: Duration::from_secs(DAY_S as u64),
+        after: Duration::ZERO,
         expect: Vec::new(),
     }
 }

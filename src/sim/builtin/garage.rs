@@ -56,6 +56,7 @@ pub fn garage(seed: u64) -> Scenario {
         policy,
         script: Script { actions, seed, charger_step: Amps::whole(1), ..Script::default() },
         span: SPAN,
+        after: Duration::ZERO,
         expect: Vec::new(),
     }
 }
