@@ -25,8 +25,9 @@ const MOST_YIELDED: u32 = 5;
 const TURNS: u32 = MOST_YIELDED;
 /// A change of turns takes about so long, until the cut is proven and the next one has current: it is part of the turn.
 const CHANGE: Duration = Duration::from_secs(60);
-/// Whoever has stayed for longer than is usual is expected to stay for so many times what he has.
-const STAYS_ON: u32 = 2;
+/// Whoever has stayed for long is expected to stay for half as long again: a greater part makes the last turns longer than
+/// others wait in three.
+const STAYS_ON: (u32, u32) = (3, 2);
 /// How long a car can wait whose driver has not said it, as against those who have.
 const USUAL_SLACK: Duration = Duration::from_secs(2 * 3_600);
 /// Whoever charges goes on before one who has less time to spare than he by no more than this: each pause is a start.
@@ -71,7 +72,7 @@ impl Setting<'_> {
     fn is_turn_of(&self, car: &Car, session: &Session) -> bool {
         let turn = match session.need.departs {
             Some(_) => self.site.tuning.dwell,
-            None => self.turn(self.site.tuning.usual_stay.max(self.now.since(session.since) * STAYS_ON)),
+            None => self.turn(self.site.tuning.usual_stay.max(self.now.since(session.since) * STAYS_ON.0 / STAYS_ON.1)),
         };
         car.turn_since.is_some_and(|since| self.now.since(since) < turn || car.yielded >= MOST_YIELDED)
     }
