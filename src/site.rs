@@ -48,6 +48,8 @@ pub struct Site {
     pub wiring: Wiring,
     /// The lines on the other side of a transformer, if it is they that limit as well.
     pub primary: Option<Primary>,
+    /// Limits in watts.
+    pub power: PowerLimits,
     /// The largest load of the house without cars that the installer states, each phase.
     pub house_worst: PerPhase<Amps>,
     /// The circuits; parents first, the root at 0.
@@ -69,6 +71,15 @@ pub struct Primary {
     /// |AB + BC − 2·CA| of the branches below, and in turn, is so many times what a line there carries: 4 from
     /// 120/208 V up to 480 V.
     pub ratio: u16,
+}
+
+/// Limits in watts, beside the fuses. They concern sets of loads, not conductors.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PowerLimits {
+    /// Of all that the grid connection takes, net of what is fed in: what is contracted.
+    pub contract: Option<i32>,
+    /// Of all EVSEs together, whatever the house takes: what the grid operator leaves them (§14a EnWG).
+    pub dso: Option<i32>,
 }
 
 /// A conductor with a fuse.
@@ -274,6 +285,12 @@ impl Site {
     /// Volts that drive a car's current: phase to neutral, or line to line where there is no neutral.
     pub fn volts(&self) -> i64 {
         self.tuning.volts
+    }
+
+    /// The volts of [`Self::volts`] in millivolts, on each phase or between each two lines.
+    pub fn nominal_millivolts(&self) -> PerPhase<i32> {
+        let millivolts = (self.volts() * 1000) as i32;
+        PerPhase::from_fn(|phase| if self.wiring.phases().contains(phase) { millivolts } else { 0 })
     }
 
     /// Do currents add up as phasors? Without a neutral, and where nothing is metered: a meter says how much flows, and

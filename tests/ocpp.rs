@@ -146,6 +146,7 @@ fn config() -> Config {
             name: "Home".into(),
             wiring: Wiring::Star,
             primary: None,
+            power: Default::default(),
             house_worst: PerPhase::all(Amps::whole(10)),
             circuits: vec![main],
             evses: vec![evse("left"), evse("right")],

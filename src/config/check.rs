@@ -129,6 +129,7 @@ fn electrical(
             name: row?.text("name").or(id)?.to_string(),
             wiring: wiring?,
             primary: None,
+            power: Default::default(),
             house_worst: house_worst?,
             circuits,
             evses: cars.iter().map(|car| check_chargers::evse(car, &order)).collect::<Option<_>>()?,

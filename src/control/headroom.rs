@@ -12,7 +12,7 @@ use super::{Freshness, Row};
 use crate::policy::Policy;
 use crate::site::{Circuit, CircuitId, EvseId, Site};
 use crate::time::{Duration, Moment};
-use crate::units::{Amps, PerPhase, Phase};
+use crate::units::{Amps, PerPhase, Phase, PhaseSet};
 use serde::{Deserialize, Serialize};
 
 /// A base load that the cars' own meters have not explained for this long is taken for the house's.
@@ -71,12 +71,25 @@ pub(super) struct RowView {
 }
 
 impl RowView {
+    /// Nothing flows, and nothing may.
+    pub(super) fn nothing() -> Self {
+        RowView {
+            shown: Row::default(),
+            base: None,
+            is_lost: false,
+            room: PerPhase::default(),
+            fair: PerPhase::default(),
+            keep: PerPhase::default(),
+            cut_above: PerPhase::default(),
+            is_over: PerPhase::default(),
+        }
+    }
+
     /// Nothing is known of the house: `check` has made sure that all fallbacks fit beside its worst, as far as the fuse
     /// goes. Where the policy leaves less of it, fewer fit.
-    fn lose(&mut self, phase: Phase, site: &Site, circuit: &Circuit, limit: Amps, below: &Below) {
+    fn lose(&mut self, phase: Phase, stated: &Stated, below: &Below) {
         let sum = below.fallback[phase];
-        let is_tightened = limit < circuit.limit[phase];
-        let fallback = if is_tightened { sum.min(limit - site.house_worst[phase]) } else { sum };
+        let fallback = stated.unseen[phase].map_or(sum, |most| sum.min(most));
         self.room[phase] = fallback - below.reserved[phase];
         self.fair[phase] = self.room[phase];
         self.keep[phase] = below.asking[phase].min(fallback);
@@ -94,6 +107,70 @@ struct Facts {
     base: Amps,
     memory: Duration,
     now: Moment,
+}
+
+/// What is stated of a row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stated {
+    /// What it may carry now.
+    pub limit: PerPhase<Amps>,
+    /// Distance kept from that.
+    pub margin: PerPhase<Amps>,
+    /// The smallest step that its meter shows.
+    pub resolution: Amps,
+    /// What cars may have at most, whatever they fall back to, while nothing is known of the house; `None`: no such limit.
+    pub unseen: PerPhase<Option<Amps>>,
+    /// Where it has no meter: the load besides our cars.
+    pub other_load: Option<PerPhase<Amps>>,
+}
+
+impl Stated {
+    /// Of this circuit, with what the policy leaves of it.
+    pub(super) fn of(site: &Site, id: CircuitId, policy: &Policy) -> Self {
+        let circuit = site.circuit(id);
+        let limit = limit(circuit, id, policy);
+        let unseen = |phase: Phase| {
+            let is_tightened = limit[phase] < circuit.limit[phase];
+            is_tightened.then(|| limit[phase] - site.house_worst[phase])
+        };
+        Stated {
+            limit,
+            margin: circuit.margin,
+            resolution: circuit.meter.map_or(Amps::ZERO, |meter| site.meters[meter.0].resolution),
+            unseen: PerPhase::from_fn(unseen),
+            other_load: circuit.meter.is_none().then_some(circuit.other_load),
+        }
+    }
+}
+
+/// An EVSE on a row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    pub phases: PhaseSet,
+    pub least: Amps,
+    pub fallback: Amps,
+    pub counts: Counts,
+}
+
+/// Where what may be in force at an EVSE is taken off a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counts {
+    /// In the sharing: it asks.
+    Asks,
+    /// One by one: it does not ask, and currents add up as phasors.
+    Apart,
+    /// Here: it does not ask.
+    Here,
+}
+
+impl Counts {
+    pub(super) fn of(site: &Site, ask: &Result<Ask, Reason>) -> Self {
+        match ask {
+            Ok(_) => Counts::Asks,
+            Err(_) if site.adds_phasors() => Counts::Apart,
+            Err(_) => Counts::Here,
+        }
+    }
 }
 
 /// The cars below a circuit, summed.
@@ -145,24 +222,22 @@ impl Below {
     }
 
     /// One EVSE more.
-    pub(super) fn add(&mut self, site: &Site, evse: EvseId, draw: &Draw, ask: &Result<Ask, Reason>, is_here: bool) {
-        let phases = site.evse(evse).rotation.phases();
-        for phase in phases.iter() {
-            self.fallback[phase] += site.evse(evse).fallback;
-            match ask {
-                Ok(_) => {
-                    self.asking[phase] += site.evse(evse).fallback;
+    pub(super) fn add(&mut self, part: &Part, draw: &Draw, is_here: bool) {
+        for phase in part.phases.iter() {
+            self.fallback[phase] += part.fallback;
+            match part.counts {
+                Counts::Asks => {
+                    self.asking[phase] += part.fallback;
                     // Whoever waits, or takes nothing from this phase, leaves nothing here.
                     if draw.least[phase].is_positive() {
                         self.shy[phase] += draw.shy;
                     }
                     if draw.worst.is_positive() {
-                        self.floor[phase] += site.evse(evse).least;
+                        self.floor[phase] += part.least;
                     }
                 }
-                // There they are counted one by one.
-                Err(_) if site.adds_phasors() => {}
-                Err(_) => {
+                Counts::Apart => {}
+                Counts::Here => {
                     self.reserved[phase] += draw.worst - draw.latent;
                     self.soon[phase] += (draw.soon - draw.latent).max(Amps::ZERO);
                     self.latent[phase] += draw.latent;
@@ -276,61 +351,50 @@ impl RowMemory {
     pub(super) fn view(
         &mut self,
         setting: &Setting,
-        id: CircuitId,
-        meter: (Freshness, Option<&Sample>),
+        stated: &Stated,
+        (freshness, sample): (Freshness, Option<&Sample>),
         below: &Below,
     ) -> RowView {
-        let Setting { site, policy, now, .. } = *setting;
-        let circuit = site.circuit(id);
-        let (freshness, sample) = meter;
+        let now = setting.now;
         self.pending.retain(|pending| now < pending.until + PATIENCE);
         let new = sample.filter(|sample| Some(sample.at) > self.last_sample);
         if let Some(sample) = new {
             self.hear(sample);
             self.borne.hear(sample.current, PATIENCE, now);
         }
-        let load = match circuit.meter {
-            Some(_) => sample.map(|sample| sample.current),
+        let load = match stated.other_load {
+            None => sample.map(|sample| sample.current),
             // What is stated, what the circuits below say, and what cars take beyond their setpoints.
-            None => below.under.map(|under| {
+            Some(other) => below.under.map(|under| {
                 let cars = |phase: Phase| below.beyond[phase] + below.least[phase];
-                PerPhase::from_fn(|phase| circuit.other_load[phase] + under[phase] + cars(phase))
+                PerPhase::from_fn(|phase| other[phase] + under[phase] + cars(phase))
             }),
         };
         let guess = load.map(|load| PerPhase::from_fn(|phase| load[phase] - below.then[phase]));
         if let Some(guess) = guess {
             // A car's own reading may come just after the circuit's: it can make a guess sure, or show it to be too low.
             let is_better = (below.is_sure && !self.base.is_sure()) || self.base.is_below(&guess);
-            if new.is_some() || circuit.meter.is_none() || is_better {
+            if new.is_some() || stated.other_load.is_some() || is_better {
                 self.base.hear(guess, below.is_sure, PATIENCE, now);
             }
         }
         let base = self.base.now().filter(|_| load.is_some());
-        let is_lost = freshness == Freshness::Lost || (circuit.meter.is_none() && below.has_lost);
-        let mut view = RowView {
-            shown: Row { freshness, load, draw: below.shown, headroom: PerPhase::default(), ..Row::default() },
-            base,
-            is_lost,
-            room: PerPhase::default(),
-            fair: PerPhase::default(),
-            keep: PerPhase::default(),
-            cut_above: PerPhase::default(),
-            is_over: PerPhase::default(),
-        };
-        let limit = limit(circuit, id, policy);
+        let is_lost = freshness == Freshness::Lost || (stated.other_load.is_some() && below.has_lost);
+        let shown = Row { freshness, load, draw: below.shown, ..Row::default() };
+        let mut view = RowView { shown, base, is_lost, ..RowView::nothing() };
         let sample = sample.filter(|_| matches!(freshness, Freshness::Fresh | Freshness::Stale));
-        let resolution = circuit.meter.map_or(Amps::ZERO, |meter| site.meters[meter.0].resolution);
+        let (limit, margin) = (&stated.limit, &stated.margin);
         for phase in Phase::ALL {
             match (is_lost, base) {
-                (true, _) => view.lose(phase, site, circuit, limit[phase], below),
+                (true, _) => view.lose(phase, stated, below),
                 // Started again a moment ago: what cars have stands until the meter speaks, and nobody rises.
                 (false, None) => {
                     (view.fair[phase], view.keep[phase], view.cut_above[phase]) =
                         (limit[phase], limit[phase], limit[phase]);
                 }
                 (false, Some(base)) => {
-                    let (limit, margin, memory) = (limit[phase], circuit.margin[phase], site.tuning.memory);
-                    let facts = Facts { limit, margin, resolution, base: base[phase], memory, now };
+                    let (limit, margin, memory) = (limit[phase], margin[phase], setting.site.tuning.memory);
+                    let facts = Facts { limit, margin, resolution: stated.resolution, base: base[phase], memory, now };
                     self.give(&mut view, phase, sample, below, &facts);
                 }
             }

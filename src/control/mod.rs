@@ -15,6 +15,7 @@ mod need;
 pub mod observation;
 mod orders;
 mod pauses;
+mod power;
 mod queue;
 mod readings;
 pub mod reason;
@@ -36,7 +37,7 @@ use allocation::{Ask, Plan};
 use car::Car;
 use draw::Draw;
 use freshness::{Age, Proven};
-use headroom::{Below, RowMemory};
+use headroom::{Below, Counts, Part, RowMemory, Stated};
 use observation::Link;
 use queue::{Setting, Sight, Wish};
 use sabotage::Bug;
@@ -147,7 +148,9 @@ pub struct State {
     #[serde(skip)]
     work: Option<Box<Work>>,
     ages: Vec<Age>,
+    /// By circuit, and then those in watts.
     rows: Vec<RowMemory>,
+    scale: power::Scale,
     cars: Vec<Car>,
     /// By circuit.
     exposures: Vec<exposure::Counter>,
@@ -184,7 +187,8 @@ impl State {
         State {
             work: None,
             ages: site.meters.iter().map(|_| Age::lost()).collect(),
-            rows: site.circuits.iter().map(|_| RowMemory::default()).collect(),
+            rows: vec![RowMemory::default(); site.circuits.len() + power::ROWS],
+            scale: power::Scale::default(),
             cars: site.evses.iter().map(|evse| Car::unknown(evse, now)).collect(),
             exposures: site.circuits.iter().map(|_| exposure::Counter::default()).collect(),
             numbers: 0,
@@ -224,7 +228,7 @@ impl State {
     /// Was it made for such a site? What is read from outside may not have been.
     pub fn fits(&self, site: &Site) -> bool {
         (self.ages.len(), self.cars.len()) == (site.meters.len(), site.evses.len())
-            && (self.rows.len(), self.exposures.len()) == (site.circuits.len(), site.circuits.len())
+            && (self.rows.len(), self.exposures.len()) == (site.circuits.len() + power::ROWS, site.circuits.len())
             && self.rows.iter().flat_map(RowMemory::awaited).all(|evse| evse.0 < site.evses.len())
             && self.cars.iter().all(|car| car.because.circuit().is_none_or(|id| id.0 < site.circuits.len()))
     }
@@ -255,7 +259,7 @@ pub fn step_into(
     let setting = Setting { site, policy, wall: observation.wall, crowd: (0, 1), now, highest };
     let mut work = state.work.take().unwrap_or_else(|| Box::new(Work::new(site)));
     look(&setting, state, observation, &mut work);
-    let Work { plan, desk, draws, sights, before, wishes, rows, queue, apart, .. } = &mut *work;
+    let Work { plan, desk, draws, sights, before, wishes, rows, scale, queue, apart, .. } = &mut *work;
     for (car, wish) in state.cars.iter_mut().zip(&*wishes) {
         if let Err(because) = wish.ask {
             car.because = because;
@@ -264,7 +268,7 @@ pub fn step_into(
             }
         }
     }
-    let scene = Scene { site, plan, draws, rows, sights, queue, apart, now };
+    let scene = Scene { site, plan, draws, rows, scale, sights, queue, apart, now };
     setpoint::decide(&scene, &mut state.cars, &mut state.rows, desk);
     #[cfg(test)]
     state.spoil.into_iter().for_each(|spoil| spoil(&mut state.cars));
@@ -286,7 +290,7 @@ pub fn step_into(
     }
     let setpoints = state.cars.iter().map(|car| Setpoint { amps: car.setpoint, because: car.because });
     refill(&mut decision.setpoints, setpoints);
-    refill(&mut decision.rows, rows.iter().map(|row| row.shown));
+    refill(&mut decision.rows, rows.iter().take(site.circuits.len()).map(|row| row.shown));
     let cars = state.cars.iter().zip(&*draws).zip(&*wishes);
     refill(&mut decision.cars, cars.map(|((car, draw), wish)| car_view(car, draw, wish, now)));
     decision.breaches = state.breaches;
@@ -308,6 +312,7 @@ fn look(setting: &Setting, state: &mut State, observation: &Observation, work: &
     let told = site.evse_ids().zip(&state.cars).zip(&observation.reports).zip(&work.sights);
     refill(&mut work.wishes, told.map(|(((id, car), report), sight)| queue::wish(setting, id, car, report, *sight)));
     rows(setting, state, observation, work);
+    power::view(setting, state, observation, work);
     count_exposure(setting, state, observation, work);
     let Work { queue, ranks, wishes, apart, .. } = work;
     queue::sort(queue, ranks, setting, wishes, &state.cars, &observation.reports);
@@ -398,15 +403,17 @@ fn rows(setting: &Setting, state: &mut State, observation: &Observation, work: &
     let sample = |id: CircuitId| site.circuit(id).meter.and_then(|meter| observation.samples[meter.0].as_ref());
     refill(below, site.circuits.iter().map(|_| Below::none()));
     for id in site.evse_ids() {
-        let (draw, setpoint) = (&draws[id.0], state.cars[id.0].setpoint);
-        for circuit in site.path(site.evse(id).circuit) {
-            let is_here = site.evse(id).circuit == circuit;
-            below[circuit.0].add(site, id, draw, &wishes[id.0].ask, is_here);
+        let (evse, draw, setpoint) = (site.evse(id), &draws[id.0], state.cars[id.0].setpoint);
+        let counts = Counts::of(site, &wishes[id.0].ask);
+        let part = Part { phases: evse.rotation.phases(), least: evse.least, fallback: evse.fallback, counts };
+        for circuit in site.path(evse.circuit) {
+            let is_here = evse.circuit == circuit;
+            below[circuit.0].add(&part, draw, is_here);
             let Some(above) = sample(circuit) else {
                 below[circuit.0].took((draw.least, false));
                 continue;
             };
-            below[circuit.0].took(state.cars[id.0].took(site.evse(id), draw, above.at));
+            below[circuit.0].took(state.cars[id.0].took(evse, draw, above.at));
             if draw.is_measured {
                 let rest = |seen: &PerPhase<Amps>| PerPhase::from_fn(|phase| (seen[phase] - setpoint).max(Amps::ZERO));
                 if let Some(seen) = state.cars[id.0].readings.before(above.at) {
@@ -420,7 +427,8 @@ fn rows(setting: &Setting, state: &mut State, observation: &Observation, work: &
     views.clear();
     for id in (0..site.circuits.len()).rev().map(CircuitId) {
         let age = site.circuit(id).meter.map_or(Freshness::Unmetered, |meter| freshness[meter.0]);
-        let view = state.rows[id.0].view(setting, id, (age, sample(id)), &below[id.0]);
+        let view =
+            state.rows[id.0].view(setting, &Stated::of(site, id, setting.policy), (age, sample(id)), &below[id.0]);
         if let Some(parent) = site.circuit(id).parent {
             below[parent.0].add_circuit(&view);
         }

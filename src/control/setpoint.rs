@@ -4,19 +4,22 @@ use super::allocation::{Allocation, Ask, Capacity, Plan, Share};
 use super::car::Car;
 use super::draw::Draw;
 use super::headroom::{RowMemory, RowView};
+use super::power::{self, Scale};
 use super::queue::Sight;
 use super::reason::Reason;
 use super::sabotage::{self, Bug};
-use crate::site::{CircuitId, EvseId, Site};
+use crate::site::{EvseId, Site};
 use crate::time::{Duration, Moment};
-use crate::units::{Amps, PerPhase};
+use crate::units::{Amps, PerPhase, Phase, PhaseSet};
 
 /// Everything that the setpoints of one step depend on.
 pub(super) struct Scene<'a> {
     pub site: &'a Site,
     pub plan: &'a Plan,
     pub draws: &'a [Draw],
+    /// By circuit, and then those in watts.
     pub rows: &'a [RowView],
+    pub scale: &'a Scale,
     pub sights: &'a [Sight],
     /// In the order of admission.
     pub queue: &'a [Ask],
@@ -88,6 +91,13 @@ fn cut(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory], desk: &mut Des
         });
         capacity.set_amps(circuit, keep);
     }
+    for row in power::rows(scene.site) {
+        let view = &scene.rows[row];
+        if view.is_over[Phase::L1] || power::is_overdrawn(bearable, scene.site, scene.plan, row) {
+            is_needed |= had[row][Phase::L1].is_positive();
+            power::set(capacity, scene.site, scene.plan, scene.scale, row, view.keep[Phase::L1]);
+        }
+    }
     let asking = scene.queue.iter().filter(|ask| cars[ask.evse.0].setpoint.is_positive());
     queue.clear();
     queue.extend(asking.map(|ask| Ask { most: ask.most.min(cars[ask.evse.0].setpoint), entry: ask.least, ..*ask }));
@@ -126,21 +136,18 @@ fn make_room(
             true => Yield { tier: i8::MAX, above: Amps::ZERO },
             false => Yield { tier: ask.tier, above: setpoint + step },
         };
-        for circuit in scene.site.path(scene.site.evse(ask.evse).circuit) {
-            for phase in ask.phases.iter() {
-                if scene.rows[circuit.0].fair[phase] - had[circuit.0][phase] < lacks {
-                    let slot = &mut yields[circuit.0][phase];
-                    *slot = Some(slot.map_or(to, |other| other.or(to)));
-                }
+        for (row, phase) in passes(scene, ask.evse, ask.phases) {
+            if scene.rows[row].fair[phase] - had[row][phase] < takes(scene, row, ask.phases, lacks) {
+                let slot = &mut yields[row][phase];
+                *slot = Some(slot.map_or(to, |other| other.or(to)));
             }
         }
     }
     for (ask, share) in scene.queue.iter().zip(target) {
         let setpoint = cars[ask.evse.0].setpoint;
-        let gives_way = |circuit: CircuitId| {
-            ask.phases.iter().any(|phase| yields[circuit.0][phase].is_some_and(|to| to.is_due(ask.tier, setpoint)))
-        };
-        if scene.site.path(scene.site.evse(ask.evse).circuit).any(gives_way) {
+        let gives_way =
+            |(row, phase): (usize, Phase)| yields[row][phase].is_some_and(|to: Yield| to.is_due(ask.tier, setpoint));
+        if passes(scene, ask.evse, ask.phases).any(gives_way) {
             let car = &mut cars[ask.evse.0];
             let is_turn_over = car.setpoint.is_positive() && !share.amps.is_positive() && !ask.is_last;
             car.yielded += u32::from(is_turn_over);
@@ -236,14 +243,15 @@ fn lower(scene: &Scene, car: &mut Car, memory: &mut [RowMemory], share: &Share, 
     let evse = scene.site.evse(id);
     let least = scene.draws[id.0].least;
     let fall = PerPhase::from_fn(|phase| (least[phase].min(car.setpoint) - amps).max(Amps::ZERO));
-    for circuit in scene.site.path(evse.circuit) {
-        let row = &mut memory[circuit.0];
-        if scene.site.circuit(circuit).meter.is_some() {
-            row.expect_fall(id, fall, scene.now + evse.response);
-        }
-        for phase in evse.rotation.phases().iter() {
-            row.cut(phase, is_needed, scene.now);
-        }
+    let until = scene.now + evse.response;
+    for circuit in scene.site.path(evse.circuit).filter(|circuit| scene.site.circuit(*circuit).meter.is_some()) {
+        memory[circuit.0].expect_fall(id, fall, until);
+    }
+    if let Some(row) = power::metered(scene.site) {
+        memory[row].expect_fall(id, PerPhase([scene.scale.drawn(&fall), Amps::ZERO, Amps::ZERO]), until);
+    }
+    for (row, phase) in passes(scene, id, evse.rotation.phases()) {
+        memory[row].cut(phase, is_needed, scene.now);
     }
     if !amps.is_positive() {
         car.is_paused = true;
@@ -264,10 +272,8 @@ fn may_rise(scene: &Scene, evse: EvseId, to: Amps) -> bool {
 
 fn is_held(scene: &Scene, memory: &[RowMemory], ask: &Ask) -> bool {
     let hold = if sabotage::has(Bug::NoHold) { Duration::ZERO } else { scene.site.tuning.hold };
-    scene.site.path(scene.site.evse(ask.evse).circuit).any(|circuit| {
-        let row = &memory[circuit.0];
-        ask.phases.iter().any(|phase| row.last_cut(phase).is_some_and(|at| scene.now < at + hold))
-    })
+    passes(scene, ask.evse, ask.phases)
+        .any(|(row, phase)| memory[row].last_cut(phase).is_some_and(|at| scene.now < at + hold))
 }
 
 /// What an EVSE counts in the ledger: the most that may be in force, or what it has been told.
@@ -281,12 +287,22 @@ fn set_had(had: &mut Vec<PerPhase<Amps>>, scene: &Scene, cars: &[Car]) {
     had.clear();
     had.resize(scene.rows.len(), PerPhase::default());
     for ask in scene.queue {
-        for circuit in scene.site.path(scene.site.evse(ask.evse).circuit) {
-            for phase in ask.phases.iter() {
-                had[circuit.0][phase] += cars[ask.evse.0].setpoint;
-            }
+        for (row, phase) in passes(scene, ask.evse, ask.phases) {
+            had[row][phase] += takes(scene, row, ask.phases, cars[ask.evse.0].setpoint);
         }
     }
+}
+
+/// The rows that an EVSE's current loads.
+fn passes(scene: &Scene, evse: EvseId, phases: PhaseSet) -> impl Iterator<Item = (usize, Phase)> {
+    let circuits = scene.site.path(scene.site.evse(evse).circuit);
+    let lines = circuits.flat_map(move |circuit| phases.iter().map(move |phase| (circuit.0, phase)));
+    lines.chain(power::rows(scene.site).map(|row| (row, Phase::L1)))
+}
+
+/// What so much on these phases takes from a row.
+fn takes(scene: &Scene, row: usize, phases: PhaseSet, amps: Amps) -> Amps {
+    if row < scene.site.circuits.len() { amps } else { scene.scale.of(phases, amps) }
 }
 
 fn spend(scene: &Scene, left: &mut Capacity, ask: &Ask, amps: Amps) {
@@ -298,6 +314,9 @@ fn set(capacity: &mut Capacity, scene: &Scene, counts: fn(Reason) -> bool, of: i
     capacity.clear();
     for (circuit, row) in scene.site.circuit_ids().zip(scene.rows) {
         capacity.set_amps(circuit, PerPhase::from_fn(|phase| Some(of(row)[phase])));
+    }
+    for row in power::rows(scene.site) {
+        power::set(capacity, scene.site, scene.plan, scene.scale, row, of(&scene.rows[row])[Phase::L1]);
     }
     set_apart(scene, capacity, counts);
 }

@@ -26,6 +26,7 @@ impl World {
             name: "Home".into(),
             wiring: Wiring::Star,
             primary: None,
+            power: Default::default(),
             house_worst: PerPhase::all(Amps::whole(13)),
             circuits: vec![Circuit {
                 id: "main".into(),

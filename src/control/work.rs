@@ -4,6 +4,7 @@ use super::Freshness;
 use super::allocation::{Ask, Plan};
 use super::draw::Draw;
 use super::headroom::{Below, RowView};
+use super::power::Scale;
 use super::queue::{Rank, Sight, Wish};
 use super::reason::Reason;
 use super::setpoint::Desk;
@@ -25,7 +26,9 @@ pub(super) struct Work {
     // By circuit.
     pub sights_at: Vec<Sight>,
     pub below: Vec<Below>,
+    /// And then those in watts.
     pub rows: Vec<RowView>,
+    pub scale: Scale,
     // In the order of admission.
     pub ranks: Vec<Rank>,
     pub queue: Vec<Ask>,
@@ -47,6 +50,7 @@ impl Work {
             sights_at: Vec::new(),
             below: Vec::new(),
             rows: Vec::new(),
+            scale: Scale::default(),
             ranks: Vec::new(),
             queue: Vec::new(),
             apart: Vec::new(),

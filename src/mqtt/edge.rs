@@ -431,6 +431,7 @@ mod tests {
             name: "Home".into(),
             wiring: Wiring::Star,
             primary: None,
+            power: Default::default(),
             house_worst: PerPhase::all(Amps::ZERO),
             circuits: vec![root],
             evses: vec![evse],

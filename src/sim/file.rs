@@ -176,6 +176,7 @@ impl File {
             name: "Scenario".into(),
             wiring,
             primary: None,
+            power: Default::default(),
             house_worst: self.house_worst_a.per_phase(wiring),
             circuits: Vec::new(),
             evses: Vec::new(),

@@ -99,6 +99,7 @@ fn bare(wiring: Wiring) -> Site {
         name: String::new(),
         wiring,
         primary: None,
+        power: Default::default(),
         house_worst: PerPhase::default(),
         circuits: vec![circuit(None)],
         evses: vec![],

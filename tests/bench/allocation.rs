@@ -90,6 +90,7 @@ fn site(evses: usize) -> Site {
         name: String::new(),
         wiring: Wiring::Star,
         primary: None,
+        power: Default::default(),
         house_worst: PerPhase::default(),
         circuits,
         evses: (0..evses).map(evse).collect(),

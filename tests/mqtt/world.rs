@@ -188,6 +188,7 @@ pub fn site() -> Site {
         name: "Home".into(),
         wiring: Wiring::Star,
         primary: None,
+        power: Default::default(),
         house_worst: PerPhase::all(Amps::whole(13)),
         circuits: vec![Circuit {
             id: "main".into(),

@@ -65,6 +65,7 @@ fn site(dice: &mut Dice, plant: &Script) -> Site {
         name: "Seeded".into(),
         wiring,
         primary: None,
+        power: Default::default(),
         house_worst: PerPhase::default(),
         circuits: Vec::new(),
         evses: Vec::new(),

@@ -49,7 +49,7 @@ pub(super) struct Path {
 }
 
 impl Plan {
-    /// As the site is, and no set shares a power.
+    /// As the site is; where the grid operator limits EVSEs' power, all of them share that.
     pub fn new(site: &Site) -> Self {
         let is_known = site.adds_phasors();
         let addition = |circuit| match site.primary {
@@ -57,7 +57,11 @@ impl Plan {
             _ if is_known => Addition::Phasor,
             _ => Addition::Arithmetic,
         };
-        Plan::with(site, addition, &[])
+        let sets: &[Vec<EvseId>] = match site.power.dso {
+            Some(_) => &[site.evse_ids().collect()],
+            None => &[],
+        };
+        Plan::with(site, addition, sets)
     }
 
     /// With circuits where currents add up as `addition` says, and sets of EVSEs that share a power (§14a EnWG).

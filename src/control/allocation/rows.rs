@@ -88,14 +88,10 @@ impl Capacity {
     /// The voltage, in millivolts, that power rows reckon with: of each phase to the neutral; where there is none,
     /// between L1 and L2, L2 and L3, L3 and L1.
     pub fn set_voltage(&mut self, plan: &Plan, millivolts: PerPhase<i32>) {
-        let volts = millivolts.0.map(f64::from);
         for phases in all_phase_sets() {
-            let sum: f64 = match plan.wiring {
-                Wiring::Single | Wiring::Star => phases.iter().map(|phase| volts[phase.index()]).sum(),
-                Wiring::Delta => phasor::branches(phases).iter().zip(volts).map(|(part, volts)| part * volts).sum(),
-            };
+            let sum = millivolts_of(plan.wiring, millivolts, phases) as f64;
             for shares in &mut self.shares {
-                shares[index(phases)][POWER] = sum.ceil();
+                shares[index(phases)][POWER] = sum;
             }
         }
     }
@@ -132,6 +128,17 @@ impl Capacity {
                 }
             }
         })
+    }
+
+    /// Has more power been taken from this circuit than it can give?
+    pub fn is_power_overdrawn(&self, circuit: CircuitId) -> bool {
+        self.used[circuit.0][POWER] > self.limit[circuit.0][POWER]
+    }
+
+    /// And from a set of the plan's, by its place there?
+    pub fn is_power_of_set_overdrawn(&self, plan: &Plan, set: usize) -> bool {
+        let node = plan.circuits + set;
+        self.used[node][POWER] > self.limit[node][POWER]
     }
 
     /// The same as the other, without its memory.
@@ -226,6 +233,16 @@ impl Capacity {
             }
         }
     }
+}
+
+/// What an ampere on each of these phases takes at such voltages ([`Capacity::set_voltage`]), in milliwatts.
+pub fn millivolts_of(wiring: Wiring, millivolts: PerPhase<i32>, phases: PhaseSet) -> i64 {
+    let volts = millivolts.0.map(f64::from);
+    let sum: f64 = match wiring {
+        Wiring::Single | Wiring::Star => phases.iter().map(|phase| volts[phase.index()]).sum(),
+        Wiring::Delta => phasor::branches(phases).iter().zip(volts).map(|(part, volts)| part * volts).sum(),
+    };
+    sum.ceil() as i64
 }
 
 fn reach(bound: Bound, form: Form, limit: f64, used: &Rows, by: &Rows, (row, corner): (usize, usize)) -> Bound {

@@ -34,6 +34,7 @@ fn site(evses: usize) -> Site {
         name: "test".into(),
         wiring: Wiring::Star,
         primary: None,
+        power: Default::default(),
         house_worst: PerPhase::all(Amps::ZERO),
         circuits: vec![circuit("main", None), circuit("garage", Some(CircuitId(0)))],
         evses: (0..evses).map(evse).collect(),
