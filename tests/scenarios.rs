@@ -95,6 +95,16 @@ fn without_a_neutral_cars_between_lines_keep_within_each_lines_fuse() {
 }
 
 #[test]
+fn what_is_contracted_holds_for_house_and_cars_together_net_of_the_sun() {
+    check("contract");
+}
+
+#[test]
+fn what_the_grid_operator_leaves_holds_for_the_cars_whatever_the_house_takes() {
+    check("dso-limit");
+}
+
+#[test]
 fn leases_run_out_when_the_gateway_is_dead() {
     check("gateway-dead");
 }

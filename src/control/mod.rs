@@ -188,7 +188,7 @@ impl State {
             work: None,
             ages: site.meters.iter().map(|_| Age::lost()).collect(),
             rows: vec![RowMemory::default(); site.circuits.len() + power::ROWS],
-            scale: power::Scale::default(),
+            scale: power::Scale::new(site),
             cars: site.evses.iter().map(|evse| Car::unknown(evse, now)).collect(),
             exposures: site.circuits.iter().map(|_| exposure::Counter::default()).collect(),
             numbers: 0,
@@ -259,7 +259,7 @@ pub fn step_into(
     let setting = Setting { site, policy, wall: observation.wall, crowd: (0, 1), now, highest };
     let mut work = state.work.take().unwrap_or_else(|| Box::new(Work::new(site)));
     look(&setting, state, observation, &mut work);
-    let Work { plan, desk, draws, sights, before, wishes, rows, scale, queue, apart, .. } = &mut *work;
+    let Work { plan, desk, draws, sights, before, wishes, rows, queue, apart, .. } = &mut *work;
     for (car, wish) in state.cars.iter_mut().zip(&*wishes) {
         if let Err(because) = wish.ask {
             car.because = because;
@@ -268,7 +268,7 @@ pub fn step_into(
             }
         }
     }
-    let scene = Scene { site, plan, draws, rows, scale, sights, queue, apart, now };
+    let scene = Scene { site, plan, draws, rows, scale: state.scale, sights, queue, apart, now };
     setpoint::decide(&scene, &mut state.cars, &mut state.rows, desk);
     #[cfg(test)]
     state.spoil.into_iter().for_each(|spoil| spoil(&mut state.cars));

@@ -4,6 +4,7 @@
 //! as the current that has them on a single conductor at nominal voltage: a car of 10 A on three phases takes 30 A of it,
 //! at 240 V where 230 V is nominal 31.3 A. The row stands on L1; L2 and L3 of it stay empty.
 
+use super::allocation::phasor::branches_together;
 use super::allocation::{Capacity, Plan, millivolts_of};
 use super::draw::Draw;
 use super::headroom::{Below, Counts, Part, RowView, Stated};
@@ -26,9 +27,9 @@ const STEADY_PERCENT: i64 = 2;
 const LEAST_MARGIN: Amps = Amps::milli(500);
 
 /// The voltage that watts are reckoned with, and what a current is in them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Scale {
-    wiring: Option<Wiring>,
+    wiring: Wiring,
     /// Nominal, in volts.
     nominal: i64,
     /// As measured, of each phase to the neutral; where there is none, between each two lines.
@@ -36,11 +37,13 @@ pub(super) struct Scale {
 }
 
 impl Scale {
+    /// At nominal voltage.
+    pub(super) fn new(site: &Site) -> Self {
+        Scale { wiring: site.wiring, nominal: site.volts(), millivolts: site.nominal_millivolts() }
+    }
+
     /// The grid meter's newest sample, if there is one.
     fn hear(&mut self, site: &Site, sample: Option<&Sample>) {
-        if self.wiring.is_none() {
-            *self = Scale { wiring: Some(site.wiring), nominal: site.volts(), millivolts: site.nominal_millivolts() };
-        }
         let Some(measured) = sample.and_then(|sample| sample.millivolts) else { return };
         for phase in site.wiring.phases().iter() {
             let kept = &mut self.millivolts[phase];
@@ -54,22 +57,19 @@ impl Scale {
 
     /// What this current takes on each of these phases.
     pub(super) fn of(&self, phases: PhaseSet, amps: Amps) -> Amps {
-        let millivolts = self.wiring.map_or(0, |wiring| millivolts_of(wiring, self.millivolts, phases));
-        self.having_microwatts(i64::from(amps.as_milli()) * millivolts)
+        self.having_microwatts(i64::from(amps.as_milli()) * millivolts_of(self.wiring, self.millivolts, phases))
     }
 
-    /// What these line currents take at least, whatever their angles.
+    /// What these line currents take.
     pub(super) fn drawn(&self, current: &PerPhase<Amps>) -> Amps {
-        let microwatts = |phase: Phase| i64::from(current[phase].as_milli()) * i64::from(self.millivolts[phase]);
         match self.wiring {
-            Some(Wiring::Delta) => {
-                // What is alike on three lines has √3 times the power; what is left flows between two of them.
-                let least = current.0.into_iter().min().unwrap_or_default();
-                let rest: i64 = current.0.iter().map(|line| i64::from((*line - least).as_milli())).sum();
+            Wiring::Delta => {
                 let millivolts = i64::from(self.millivolts.0.into_iter().min().unwrap_or_default());
-                self.having_microwatts((i64::from(least.as_milli()) * 1732 / 1000 + rest / 2) * millivolts)
+                self.having_microwatts(i64::from(branches_together(current).as_milli()) * millivolts)
             }
-            Some(Wiring::Single | Wiring::Star) | None => {
+            Wiring::Single | Wiring::Star => {
+                let microwatts =
+                    |phase: Phase| i64::from(current[phase].as_milli()) * i64::from(self.millivolts[phase]);
                 self.having_microwatts(Phase::ALL.into_iter().map(microwatts).sum())
             }
         }
@@ -98,8 +98,8 @@ impl Scale {
         let sum: i64 = Phase::ALL.into_iter().map(microwatts).sum();
         match self.wiring {
             // Against the virtual neutral, which is all that a line's current can have.
-            Some(Wiring::Delta) => self.having_microwatts(sum * 1000 / 1732),
-            Some(Wiring::Single | Wiring::Star) | None => self.having_microwatts(sum),
+            Wiring::Delta => self.having_microwatts(sum * 1000 / 1732),
+            Wiring::Single | Wiring::Star => self.having_microwatts(sum),
         }
     }
 }
@@ -156,10 +156,8 @@ pub(super) fn view(setting: &Setting, state: &mut State, observation: &Observati
     let meter = site.circuit(Site::ROOT).meter;
     let sample = meter.and_then(|meter| observation.samples[meter.0].as_ref());
     let freshness = meter.map_or(Freshness::Unmetered, |meter| work.freshness[meter.0]);
-    let scale = &mut state.scale;
-    scale.hear(site, sample.filter(|_| matches!(freshness, Freshness::Fresh | Freshness::Stale)));
-    work.scale = *scale;
-    let scale = work.scale;
+    state.scale.hear(site, sample.filter(|_| matches!(freshness, Freshness::Fresh | Freshness::Stale)));
+    let scale = state.scale;
     let sample =
         sample.map(|sample| Sample { at: sample.at, current: one(scale.load(sample)), watts: None, millivolts: None });
     let mut below = Below::none();

@@ -19,7 +19,7 @@ pub(super) struct Scene<'a> {
     pub draws: &'a [Draw],
     /// By circuit, and then those in watts.
     pub rows: &'a [RowView],
-    pub scale: &'a Scale,
+    pub scale: Scale,
     pub sights: &'a [Sight],
     /// In the order of admission.
     pub queue: &'a [Ask],
@@ -95,7 +95,7 @@ fn cut(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory], desk: &mut Des
         let view = &scene.rows[row];
         if view.is_over[Phase::L1] || power::is_overdrawn(bearable, scene.site, scene.plan, row) {
             is_needed |= had[row][Phase::L1].is_positive();
-            power::set(capacity, scene.site, scene.plan, scene.scale, row, view.keep[Phase::L1]);
+            power::set(capacity, scene.site, scene.plan, &scene.scale, row, view.keep[Phase::L1]);
         }
     }
     let asking = scene.queue.iter().filter(|ask| cars[ask.evse.0].setpoint.is_positive());
@@ -316,7 +316,7 @@ fn set(capacity: &mut Capacity, scene: &Scene, counts: fn(Reason) -> bool, of: i
         capacity.set_amps(circuit, PerPhase::from_fn(|phase| Some(of(row)[phase])));
     }
     for row in power::rows(scene.site) {
-        power::set(capacity, scene.site, scene.plan, scene.scale, row, of(&scene.rows[row])[Phase::L1]);
+        power::set(capacity, scene.site, scene.plan, &scene.scale, row, of(&scene.rows[row])[Phase::L1]);
     }
     set_apart(scene, capacity, counts);
 }

@@ -1,6 +1,7 @@
 //! Sentences about one step and the next, without a plant: reports and samples by hand.
 
 mod ledger;
+mod power;
 mod sabotage;
 mod safety;
 

@@ -4,7 +4,6 @@ use super::Freshness;
 use super::allocation::{Ask, Plan};
 use super::draw::Draw;
 use super::headroom::{Below, RowView};
-use super::power::Scale;
 use super::queue::{Rank, Sight, Wish};
 use super::reason::Reason;
 use super::setpoint::Desk;
@@ -28,7 +27,6 @@ pub(super) struct Work {
     pub below: Vec<Below>,
     /// And then those in watts.
     pub rows: Vec<RowView>,
-    pub scale: Scale,
     // In the order of admission.
     pub ranks: Vec<Rank>,
     pub queue: Vec<Ask>,
@@ -50,7 +48,6 @@ impl Work {
             sights_at: Vec::new(),
             below: Vec::new(),
             rows: Vec::new(),
-            scale: Scale::default(),
             ranks: Vec::new(),
             queue: Vec::new(),
             apart: Vec::new(),

@@ -7,7 +7,9 @@ use super::file_action::RawAction;
 use super::file_plant::{RawHouse, RawPlant, RawSky};
 use super::script::Script;
 use crate::policy::{Class, EvseRule, Policy, Principal, Token, normalise};
-use crate::site::{Circuit, CircuitId, Evse, EvseId, LapseClass, Meter, MeterId, Rotation, Site, Tuning, Wiring};
+use crate::site::{
+    Circuit, CircuitId, Evse, EvseId, LapseClass, Meter, MeterId, PowerLimits, Rotation, Site, Tuning, Wiring,
+};
 use crate::time::Duration;
 use crate::units::{Amps, PerPhase, Phase};
 use serde::Deserialize;
@@ -82,6 +84,8 @@ struct File {
     wiring: Option<String>,
     #[serde(default)]
     house_worst_a: Currents,
+    contract_kw: Option<f64>,
+    dso_kw: Option<f64>,
     circuit: Vec<RawCircuit>,
     evse: Vec<RawEvse>,
     #[serde(default)]
@@ -176,7 +180,7 @@ impl File {
             name: "Scenario".into(),
             wiring,
             primary: None,
-            power: Default::default(),
+            power: PowerLimits { contract: self.contract_kw.map(watts), dso: self.dso_kw.map(watts) },
             house_worst: self.house_worst_a.per_phase(wiring),
             circuits: Vec::new(),
             evses: Vec::new(),
@@ -296,6 +300,10 @@ impl RawEvse {
 
 pub(super) fn amps(amps: f64) -> Amps {
     Amps::from_f64(amps).unwrap_or_default()
+}
+
+fn watts(kilowatts: f64) -> i32 {
+    (kilowatts * 1000.0) as i32
 }
 
 pub(super) fn seconds(seconds: f64) -> Duration {

@@ -25,6 +25,10 @@ struct Raw {
     granted_at_most_a: Option<f64>,
     /// Above the fuse, summed over the span (A·s).
     overload_as_below: Option<f64>,
+    /// Of the whole site, net.
+    power_below_kw: Option<f64>,
+    /// Of all cars together.
+    cars_below_kw: Option<f64>,
     // Of the EVSE's car, in truth.
     draw_at_most_a: Option<f64>,
     draw_at_least_a: Option<f64>,
@@ -89,7 +93,8 @@ impl Expect {
         }
         self.moments += 1;
         self.count(frame, site, has_started);
-        let wrong = self.wrong_phase(frame, site).or_else(|| self.wrong_evse(frame));
+        let wrong =
+            self.wrong_phase(frame, site).or_else(|| self.wrong_power(frame, site)).or_else(|| self.wrong_evse(frame));
         match wrong {
             None => self.good_moments += 1,
             Some(wrong) => drop(self.first_wrong.get_or_insert(format!("at {at} s {wrong}"))),
@@ -149,6 +154,15 @@ impl Expect {
                 () => None,
             }
         })
+    }
+
+    fn wrong_power(&self, frame: &Frame<'_>, site: &Site) -> Option<String> {
+        let all = f64::from(frame.plant.flow(Site::ROOT).watts.0.iter().sum::<i32>()) / 1000.0;
+        let watts = |evse: EvseId| frame.plant.plugged(evse).map_or(0, |car| car.watts());
+        let cars = f64::from(site.evse_ids().map(watts).sum::<i32>()) / 1000.0;
+        let is_over = |kilowatts: f64, most: Option<f64>| most.is_some_and(|most| kilowatts >= most);
+        let is_wrong = is_over(all, self.raw.power_below_kw) || is_over(cars, self.raw.cars_below_kw);
+        is_wrong.then(|| format!("{all} kW, {cars} kW of it cars'"))
     }
 
     fn wrong_evse(&self, frame: &Frame<'_>) -> Option<String> {

@@ -5,6 +5,9 @@
 
 use crate::units::{Amps, PerPhase, Phase, PhaseSet};
 
+/// Of a milliampere: so much square roots may take from a whole one.
+const ROUNDING: f64 = 1e-6;
+
 /// What an EVSE on these lines adds to each branch, of 1 A on its own conductors. A line alone cannot be without a
 /// neutral; it is counted on both its branches, too much rather than too little.
 pub(super) fn branches(phases: PhaseSet) -> [f64; 3] {
@@ -25,6 +28,17 @@ pub(super) fn branches(phases: PhaseSet) -> [f64; 3] {
 pub fn lines(branch: PerPhase<Amps>) -> PerPhase<Amps> {
     let branch = branch.0.map(|amps| f64::from(amps.as_milli().max(0)));
     PerPhase::from_fn(|phase| Amps::milli(Form::line(phase.index()).of(branch).sqrt().ceil() as i32))
+}
+
+/// What three branches carry together whose lines carry this, rounded down. Line currents of branches 120° apart are the
+/// sides of a triangle, in which the branches are the distances from the point that sees all sides at 120°: their sum's
+/// square is half the sum of the squared sides and 2·√3 times its area.
+pub fn branches_together(line: &PerPhase<Amps>) -> Amps {
+    let [x, y, z] = line.0.map(|amps| f64::from(amps.as_milli().max(0)));
+    let half = (x + y + z) / 2.0;
+    let area = (half * (half - x) * (half - y) * (half - z)).max(0.0).sqrt();
+    let square = (x * x + y * y + z * z) / 2.0 + 2.0 * 3f64.sqrt() * area;
+    Amps::milli((square.sqrt() + ROUNDING) as i32)
 }
 
 /// The square of a conductor's current, as a form of the three branch currents.
@@ -132,6 +146,15 @@ mod tests {
         assert_eq!(lines(PerPhase::all(Amps::whole(10))), PerPhase::all(Amps::milli(17_321)));
         let one = PerPhase([Amps::whole(10), Amps::ZERO, Amps::ZERO]);
         assert_eq!(lines(one), PerPhase([Amps::whole(10), Amps::whole(10), Amps::ZERO]));
+    }
+
+    #[test]
+    fn lines_tell_what_their_branches_carry_together() {
+        for [a, b, c] in grid() {
+            let line = lines(PerPhase([a, b, c].map(|amps| Amps::from_f64(amps).unwrap())));
+            let together = branches_together(&line).as_f64();
+            assert!((together - (a + b + c)).abs() < 0.004, "{together} of {a} + {b} + {c}");
+        }
     }
 
     #[test]
