@@ -35,6 +35,25 @@ impl Wiring {
             Wiring::Star | Wiring::Delta => PhaseSet::ALL,
         }
     }
+
+    /// What an ampere on each of these conductors takes, in milliwatts, rounded up. `millivolts` are those of each phase to
+    /// the neutral; where there is none, between L1 and L2, L2 and L3, L3 and L1. A line alone cannot be there: it counts
+    /// with both its neighbours.
+    pub fn millivolts(self, millivolts: PerPhase<i32>, phases: PhaseSet) -> i64 {
+        let [l12, l23, l31] = millivolts.0.map(i64::from);
+        let has = |phase: Phase| phases.contains(phase);
+        match (self, [has(Phase::L1), has(Phase::L2), has(Phase::L3)]) {
+            (Wiring::Single | Wiring::Star, _) => phases.iter().map(|phase| i64::from(millivolts[phase])).sum(),
+            (Wiring::Delta, [true, true, true]) => ((l12 + l23 + l31) as f64 / 3f64.sqrt()).ceil() as i64,
+            (Wiring::Delta, [true, true, false]) => l12,
+            (Wiring::Delta, [false, true, true]) => l23,
+            (Wiring::Delta, [true, false, true]) => l31,
+            (Wiring::Delta, [true, false, false]) => l31 + l12,
+            (Wiring::Delta, [false, true, false]) => l12 + l23,
+            (Wiring::Delta, [false, false, true]) => l23 + l31,
+            (Wiring::Delta, [false, false, false]) => 0,
+        }
+    }
 }
 
 /// One grid connection and all behind it. Parents come before their children; circuit 0 is the grid connection.
@@ -291,6 +310,13 @@ impl Site {
     pub fn nominal_millivolts(&self) -> PerPhase<i32> {
         let millivolts = (self.volts() * 1000) as i32;
         PerPhase::from_fn(|phase| if self.wiring.phases().contains(phase) { millivolts } else { 0 })
+    }
+
+    /// What an ampere on each wired terminal of an EVSE has of power a terminal, in whole volts, rounded down: three
+    /// terminals without a neutral have 1/√3 of the voltage between them.
+    pub fn terminal_volts(&self, rotation: &Rotation) -> i64 {
+        let millivolts = self.wiring.millivolts(self.nominal_millivolts(), rotation.phases());
+        millivolts / 1000 / rotation.wired() as i64
     }
 
     /// Do currents add up as phasors? Without a neutral, and where nothing is metered: a meter says how much flows, and

@@ -46,8 +46,7 @@ impl Gateway {
 
     async fn start_with(book: Book) -> Self {
         let config = config();
-        let inbox = Inbox::new(&config.site, 0);
-        let outbox = Outbox::new(&config.site);
+        let (inbox, outbox) = (Inbox::new(&config.site, 0), Outbox::new(&config.site));
         let (policy, policy_watch) = watch::channel(Arc::new(config.policy.clone()));
         let saved = Arc::new(Mutex::new(Vec::new()));
         let shelf = saved.clone();

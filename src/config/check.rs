@@ -7,7 +7,7 @@ use super::ledger::{self, Car};
 use super::raw::{Faults, Row};
 use super::transient::{self, Scene};
 use super::{ChargerConfig, Config, DeviceConfig, RecorderConfig};
-use super::{check_circuits, check_devices, check_edges, check_policy, code};
+use super::{check_circuits, check_devices, check_edges, check_policy, check_power, code};
 use crate::site::{CircuitId, Meter, Site, Tuning, Wiring};
 use crate::units::Amps;
 use std::path::Path;
@@ -99,6 +99,7 @@ fn electrical(
 ) -> (Option<Site>, Option<Vec<ChargerConfig>>) {
     let wiring = row.and_then(|row| row.text("wiring").ok()).map(|word| match word {
         "single" => Wiring::Single,
+        "delta" => Wiring::Delta,
         _ => Wiring::Star,
     });
     let house_worst = row.and_then(|row| check_circuits::per_phase(row, "house_worst_a", wiring, faults)).flatten();
@@ -116,6 +117,9 @@ fn electrical(
     let (cars, reached): (Vec<Car>, Vec<Option<ChargerConfig>>) =
         chargers.into_iter().map(|draft| (draft.car, draft.reached)).unzip();
     ledger::check(&drafts, &cars, wiring, house_worst, faults);
+    if let (Some(row), Some(wiring)) = (row, wiring) {
+        check_power::check(row, &cars, wiring, house_worst, faults);
+    }
     if let (false, Some(wiring), Some(house_worst)) = (faults.has_errors(), wiring, house_worst) {
         let feeds_in = !root.rows("inverter").is_empty();
         transient::tell(&Scene { drafts: &drafts, cars: &cars, wiring, house_worst, feeds_in }, faults);
@@ -129,7 +133,7 @@ fn electrical(
             name: row?.text("name").or(id)?.to_string(),
             wiring: wiring?,
             primary: None,
-            power: Default::default(),
+            power: check_power::compile(row?)?,
             house_worst: house_worst?,
             circuits,
             evses: cars.iter().map(|car| check_chargers::evse(car, &order)).collect::<Option<_>>()?,

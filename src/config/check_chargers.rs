@@ -170,14 +170,32 @@ fn rotation(row: &Row, wiring: Option<Wiring>, faults: &mut Faults) -> Option<Ro
         (Some(rotation), _, _) => rotation?,
         (None, Wiring::Single, _) => Rotation::one(Phase::L1),
         (None, Wiring::Star | Wiring::Delta, Some(1)) => {
-            let label = "rotation = \"R\", \"S\" or \"T\" is needed too";
+            let label = match wiring {
+                Wiring::Delta => "rotation = \"RS\", \"ST\" or \"TR\" is needed too",
+                Wiring::Single | Wiring::Star => "rotation = \"R\", \"S\" or \"T\" is needed too",
+            };
             return tell("phases", format!("{} is on one phase, and it is not said which", row.who), label);
         }
         (None, Wiring::Star | Wiring::Delta, _) => Rotation::three(Phase::ALL),
     };
     if wired.is_some_and(|wired| wired != rotation.wired() as i64) {
-        let label = if rotation.wired() == 1 { "names one phase" } else { "names three phases" };
+        let label = match (rotation.lines(), rotation.wired()) {
+            (Some(_), _) => "one phase between two lines",
+            (None, 1) => "names one phase",
+            (None, _) => "names three phases",
+        };
         return tell("rotation", format!("the rotation of {} does not match its phases", row.who), label);
+    }
+    match (wiring, rotation.lines(), rotation.wired()) {
+        (Wiring::Delta, None, 1) => {
+            let label = "between which lines? \"RS\", \"ST\" or \"TR\"";
+            return tell("rotation", format!("{} hangs on one line, and the site has no neutral", row.who), label);
+        }
+        (Wiring::Single | Wiring::Star, Some(_), _) => {
+            let label = "only with wiring = \"delta\"";
+            return tell("rotation", format!("{} hangs between two lines, and the site has a neutral", row.who), label);
+        }
+        (Wiring::Single | Wiring::Star | Wiring::Delta, ..) => {}
     }
     if !rotation.phases().iter().all(|phase| wiring.phases().contains(phase)) {
         let label = "\"R\" is the only phase";

@@ -40,6 +40,7 @@ codes! {
     TIMES = "E028", "Two times contradict each other.";
     SAME_PORT = "E029", "Two servers listen on one port.";
     MARGIN = "E030", "The margin leaves nothing of the fuse.";
+    POWER_DOES_NOT_FIT = "E031", "With all cars on fallback, the chargers alone take more than `contract_kw` or `dso_kw`.";
     LATCHES = "W001", "A charger keeps its last limit for ever (`lapse = \"c\"`).";
     OPEN_OCPP = "W002", "Any machine that reaches the gateway can pose as a charger.";
     INTO_MARGIN = "W003", "With all cars on fallback and the house at its worst, the margin of a fuse is used up.";
@@ -51,6 +52,8 @@ codes! {
     NEVER_CHARGES = "W009", "A charger's least current never fits its circuit.";
     SHORT_PASSWORD = "W010", "A charger's password is shorter than OCPP's security whitepaper asks for.";
     MAY_TRIP = "W011", "If the gateway dies while the house goes to its worst, a breaker or fuse may trip before leases run out.";
+    POWER_EXCEEDED = "W012", "With all cars on fallback and the house at its worst, more flows than is contracted.";
+    POWER_TOO_LOW = "W013", "A charger's least current needs more than `contract_kw` or `dso_kw`.";
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod check_circuits;
 mod check_devices;
 mod check_edges;
 mod check_policy;
+mod check_power;
 pub mod code;
 mod compile;
 mod diagnostic;

@@ -110,6 +110,11 @@ const fn number(value: f64) -> Otherwise {
 /// Beyond any fuse of a low-voltage connection.
 const MOST_AMPS: f64 = 10_000.0;
 
+/// Less than 6 A on one phase, the least that a car can take, is no limit but a ban.
+const LEAST_KILOWATTS: f64 = 1.4;
+/// As [`MOST_AMPS`], on three phases.
+const MOST_KILOWATTS: f64 = 10_000.0;
+
 /// The whole file.
 pub const FILE: Section = Section {
     path: "",
@@ -135,8 +140,10 @@ pub const SITE: Section = Section {
     keys: &[
         key("id", Id, Needed),
         key("name", Words, Says("the id")),
-        key("wiring", Choice(&["star", "single"]), Needed),
+        key("wiring", Choice(&["star", "single", "delta"]), Needed),
         key("house_worst_a", Phases(0.0, MOST_AMPS), Needed),
+        key("contract_kw", Number(LEAST_KILOWATTS, MOST_KILOWATTS), Says("no limit but the fuse")),
+        key("dso_kw", Number(LEAST_KILOWATTS, MOST_KILOWATTS), Says("no limit but the fuse")),
         key("state_dir", Path, text("/var/lib/headroom")),
         key("device_dir", Path, Says("built-in device files only")),
     ],
@@ -194,7 +201,7 @@ pub const INVERTER: Section = Section {
     ],
 };
 
-const ROTATIONS: &[&str] = &["RST", "STR", "TRS", "RTS", "SRT", "TSR", "R", "S", "T"];
+const ROTATIONS: &[&str] = &["RST", "STR", "TRS", "RTS", "SRT", "TSR", "R", "S", "T", "RS", "ST", "TR"];
 
 /// `[[charger]]`
 pub const CHARGER: Section = Section {
@@ -327,7 +334,7 @@ impl Section {
 impl Key {
     /// The unit that its name ends with.
     pub fn unit(&self) -> &'static str {
-        let units = [("_mib", "MiB"), ("_ms", "ms"), ("_s", "s"), ("_a", "A"), ("_percent", "%")];
+        let units = [("_mib", "MiB"), ("_ms", "ms"), ("_s", "s"), ("_a", "A"), ("_kw", "kW"), ("_percent", "%")];
         units.iter().find(|(ending, _)| self.name.ends_with(ending)).map_or("", |(_, unit)| unit)
     }
 }

@@ -5,7 +5,7 @@
 //! at 240 V where 230 V is nominal 31.3 A. The row stands on L1; L2 and L3 of it stay empty.
 
 use super::allocation::phasor::branches_together;
-use super::allocation::{Capacity, Plan, millivolts_of};
+use super::allocation::{Capacity, Plan};
 use super::draw::Draw;
 use super::headroom::{Below, Counts, Part, RowView, Stated};
 use super::observation::{Observation, Sample};
@@ -57,7 +57,7 @@ impl Scale {
 
     /// What this current takes on each of these phases.
     pub(super) fn of(&self, phases: PhaseSet, amps: Amps) -> Amps {
-        self.having_microwatts(i64::from(amps.as_milli()) * millivolts_of(self.wiring, self.millivolts, phases))
+        self.having_microwatts(i64::from(amps.as_milli()) * self.wiring.millivolts(self.millivolts, phases))
     }
 
     /// What these line currents take.

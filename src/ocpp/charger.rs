@@ -320,7 +320,10 @@ impl Charger {
         let at = oldest.map(|(_, at)| at).or_else(|| self.connectors.iter().position(|c| c.wants_fallback));
         let Some(connector) = at.and_then(|at| self.connectors.get_mut(at)) else { return false };
         let at = at.unwrap_or_default();
-        let target = Target { connector: connector.seat.connector, wired: connector.seat.wired, unit };
+        let target = {
+            let seat = &connector.seat;
+            Target { connector: seat.connector, wired: seat.wired, volts: seat.volts, unit }
+        };
         connector.wants_fallback = false;
         let (asked, profile) = match connector.waiting.take() {
             Some(order) => (

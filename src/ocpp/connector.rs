@@ -18,6 +18,8 @@ pub struct Seat {
     pub connector: u32,
     /// 1 or 3 wired phases.
     pub wired: usize,
+    /// The nominal volts of each.
+    pub volts: i64,
     /// What it falls back to.
     pub fallback: Amps,
 }

@@ -11,9 +11,6 @@ use serde_json::Value;
 /// No AC charger carries more on a terminal; what says more has its unit wrong and is no measurement.
 const MOST: f64 = 1000.0;
 
-/// Where a charger gives power but no current, its current is taken at the nominal voltage (IEC 60038).
-const NOMINAL_VOLTS: f64 = 230.0;
-
 /// What one message says. All of it may be absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Meter {
@@ -29,9 +26,10 @@ pub struct Meter {
     pub newest: Option<DateTime<Utc>>,
 }
 
-/// Reads a MeterValues payload of an EVSE with `wired` terminals (1 or 3). Entries for which `is_old` holds, by their own
+/// Reads a MeterValues payload of an EVSE with `wired` terminals (1 or 3) of so many nominal volts: where a charger gives
+/// power but no current, its current is taken at those. Entries for which `is_old` holds, by their own
 /// timestamp, come from the charger's queue and are left out; later entries overrule earlier ones.
-pub fn read(payload: &Value, wired: usize, is_old: impl Fn(DateTime<Utc>) -> bool) -> Meter {
+pub fn read(payload: &Value, (wired, volts): (usize, i64), is_old: impl Fn(DateTime<Utc>) -> bool) -> Meter {
     let mut tally = Tally::default();
     for entry in lenient::each(payload, "meterValue") {
         let at = lenient::time(entry, "timestamp");
@@ -41,7 +39,7 @@ pub fn read(payload: &Value, wired: usize, is_old: impl Fn(DateTime<Utc>) -> boo
             lenient::each(entry, "sampledValue").iter().for_each(|value| tally.add(value));
         }
     }
-    tally.total(wired)
+    tally.total(wired, volts)
 }
 
 /// One measurand, as it came: by phase, or without one.
@@ -89,11 +87,11 @@ impl Tally {
         }
     }
 
-    fn total(&self, wired: usize) -> Meter {
+    fn total(&self, wired: usize, volts: i64) -> Meter {
         // A single current without a phase is what every wired terminal carries; a single power is shared by them.
         let amps = self.amps.on_terminals(wired, 1.0);
         let shared = 1.0 / wired.max(1) as f64;
-        let from_power = || Some(self.watts.on_terminals(wired, shared)?.map(|watts| watts / NOMINAL_VOLTS));
+        let from_power = || Some(self.watts.on_terminals(wired, shared)?.map(|watts| watts / volts as f64));
         Meter {
             current: amps.or_else(from_power).and_then(currents),
             watts: self.watts.sum().map(|watts| watts.round() as i32),
@@ -136,7 +134,7 @@ mod tests {
     fn of(wired: usize, sampled: Value) -> Meter {
         read(
             &json!({"connectorId": 1, "meterValue": [{"timestamp": "2026-01-01T00:00:00Z", "sampledValue": sampled}]}),
-            wired,
+            (wired, 230),
             |_| false,
         )
     }
@@ -199,9 +197,9 @@ mod tests {
         let spread = json!({"meterValue": [
             {"timestamp": "", "sampledValue": [{"value": "5", "measurand": "Current.Import", "phase": "L1"}]},
             {"sampledValue": {"value": "6", "measurand": "Current.Import", "phase": "L2"}}]});
-        assert_eq!(read(&spread, 3, |_| true).current, amps([5000, 6000, 0]));
+        assert_eq!(read(&spread, (3, 230), |_| true).current, amps([5000, 6000, 0]));
         let object = json!({"meterValue": {"sampledValue": [{"value": "5", "measurand": "Current.Import"}]}});
-        assert_eq!(read(&object, 3, |_| true).current, amps([5000, 5000, 5000]));
+        assert_eq!(read(&object, (3, 230), |_| true).current, amps([5000, 5000, 5000]));
     }
 
     #[test]
@@ -211,7 +209,7 @@ mod tests {
             {"timestamp": "2026-01-01T01:00:00Z", "sampledValue": [{"value": "6", "measurand": "Current.Import"}]},
             {"timestamp": "2026-01-01T00:10:00Z", "sampledValue": [{"value": "31", "measurand": "Current.Import"}]}]});
         let limit = "2026-01-01T00:59:00Z".parse::<DateTime<Utc>>().unwrap();
-        assert_eq!(read(&payload, 3, |at| at < limit).current, amps([6000, 6000, 6000]));
+        assert_eq!(read(&payload, (3, 230), |at| at < limit).current, amps([6000, 6000, 6000]));
     }
 
     #[test]

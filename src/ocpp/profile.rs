@@ -14,16 +14,13 @@ use serde_json::{Value, json};
 /// How far in the past a schedule starts: more than any clock that is set every minute is off.
 pub const HEAD_START: Duration = Duration::from_secs(60);
 
-/// Watts are amperes a phase at the nominal voltage (IEC 60038; OCPP 1.6 knows no other).
-const NOMINAL_VOLTS: i64 = 230;
-
 /// What a charger counts limits in (`ChargingScheduleAllowedChargingRateUnit`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum RateUnit {
     /// Amperes a phase.
     #[default]
     Amps,
-    /// Watts in total: amperes × wired phases × 230 V.
+    /// Watts in total: amperes × wired phases × nominal volts.
     Watts,
 }
 
@@ -34,6 +31,8 @@ pub struct Target {
     pub connector: u32,
     /// 1 or 3 wired phases.
     pub wired: usize,
+    /// The nominal volts of a terminal (OCPP 1.6 knows no others).
+    pub volts: i64,
     /// What it counts in.
     pub unit: RateUnit,
 }
@@ -89,10 +88,10 @@ impl Target {
             RateUnit::Amps => json!({"startPeriod": start, "limit": (milli / 100) as f64 / 10.0}),
             // Without `numberPhases` a charger divides by three (7.14): where one is wired it has to be said.
             RateUnit::Watts if self.wired == 1 => {
-                json!({"startPeriod": start, "limit": milli * NOMINAL_VOLTS / 1000, "numberPhases": 1})
+                json!({"startPeriod": start, "limit": milli * self.volts / 1000, "numberPhases": 1})
             }
             RateUnit::Watts => {
-                json!({"startPeriod": start, "limit": milli * NOMINAL_VOLTS * self.wired as i64 / 1000})
+                json!({"startPeriod": start, "limit": milli * self.volts * self.wired as i64 / 1000})
             }
         }
     }
@@ -106,7 +105,7 @@ mod tests {
         "2026-03-01T12:01:00.9Z".parse().unwrap()
     }
 
-    const THREE: Target = Target { connector: 2, wired: 3, unit: RateUnit::Amps };
+    const THREE: Target = Target { connector: 2, wired: 3, volts: 230, unit: RateUnit::Amps };
 
     #[test]
     fn a_lease_has_two_periods_and_starts_a_minute_ago() {
@@ -132,6 +131,8 @@ mod tests {
         assert_eq!(watts.period(0, Amps::whole(10)), json!({"startPeriod": 0, "limit": 6900}));
         let single = Target { wired: 1, ..watts };
         assert_eq!(single.period(0, Amps::whole(10)), json!({"startPeriod": 0, "limit": 2300, "numberPhases": 1}));
+        let no_neutral = Target { volts: 132, ..watts };
+        assert_eq!(no_neutral.period(0, Amps::whole(10)), json!({"startPeriod": 0, "limit": 3960}));
     }
 
     #[test]

@@ -151,6 +151,7 @@ fn chargers(config: &Config, ocpp: &OcppConfig) -> Vec<(Settings, Option<Secret>
             id: site.id.clone(),
             connector: *connector,
             wired: site.rotation.wired(),
+            volts: config.site.terminal_volts(&site.rotation),
             fallback: site.fallback,
         });
         *secret = secret.take().or_else(|| password.clone());

@@ -14,7 +14,7 @@ mod step;
 mod tests;
 
 pub use plan::{Addition, Plan};
-pub use rows::{Capacity, millivolts_of};
+pub use rows::Capacity;
 pub use step::{Currents, MOST_LISTED, Step};
 
 use super::reason::Reason;

@@ -3,7 +3,7 @@
 use super::phasor::{self, Form};
 use super::plan::{Addition, Path, Plan};
 use crate::control::reason::Reason;
-use crate::site::{CircuitId, EvseId, Wiring};
+use crate::site::{CircuitId, EvseId};
 use crate::units::{Amps, PerPhase, Phase, PhaseSet};
 
 /// Ticks to a milliampere. Currents are whole ticks in an f64, which adds them without error up to 137 GA; between ticks
@@ -89,7 +89,7 @@ impl Capacity {
     /// between L1 and L2, L2 and L3, L3 and L1.
     pub fn set_voltage(&mut self, plan: &Plan, millivolts: PerPhase<i32>) {
         for phases in all_phase_sets() {
-            let sum = millivolts_of(plan.wiring, millivolts, phases) as f64;
+            let sum = plan.wiring.millivolts(millivolts, phases) as f64;
             for shares in &mut self.shares {
                 shares[index(phases)][POWER] = sum;
             }
@@ -233,16 +233,6 @@ impl Capacity {
             }
         }
     }
-}
-
-/// What an ampere on each of these phases takes at such voltages ([`Capacity::set_voltage`]), in milliwatts.
-pub fn millivolts_of(wiring: Wiring, millivolts: PerPhase<i32>, phases: PhaseSet) -> i64 {
-    let volts = millivolts.0.map(f64::from);
-    let sum: f64 = match wiring {
-        Wiring::Single | Wiring::Star => phases.iter().map(|phase| volts[phase.index()]).sum(),
-        Wiring::Delta => phasor::branches(phases).iter().zip(volts).map(|(part, volts)| part * volts).sum(),
-    };
-    sum.ceil() as i64
 }
 
 fn reach(bound: Bound, form: Form, limit: f64, used: &Rows, by: &Rows, (row, corner): (usize, usize)) -> Bound {

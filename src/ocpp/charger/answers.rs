@@ -172,7 +172,7 @@ impl Charger {
         let is_comparable = self.told.is_some() || now.date().is_some();
         let is_old = |at: DateTime<Utc>| is_comparable && clock.signed_duration_since(at) > OLD;
         let connector = &mut self.connectors[at];
-        let meter = meter::read(payload, connector.seat.wired, is_old);
+        let meter = meter::read(payload, (connector.seat.wired, connector.seat.volts), is_old);
         if let Some(id) = transaction.filter(|id| meter.is_fresh && connector.is_foreign(*id))
             && book.open.iter().all(|open| open.id != id)
         {

@@ -34,6 +34,7 @@ impl Bench {
             id: id.into(),
             connector,
             wired: 3,
+            volts: 230,
             fallback: Amps::whole(6),
         };
         let settings = Settings {
