@@ -325,6 +325,15 @@ impl Site {
         self.wiring == Wiring::Delta && self.meters.is_empty()
     }
 
+    /// By how much a line's current falls at least when a car's on it falls by so much. Without a neutral what flows already
+    /// may stand at 60° to that, and half of it shows.
+    pub fn shown_of(&self, fall: Amps) -> Amps {
+        match self.wiring {
+            Wiring::Single | Wiring::Star => fall,
+            Wiring::Delta => fall.scaled(1, 2),
+        }
+    }
+
     /// This circuit.
     pub fn circuit(&self, id: CircuitId) -> &Circuit {
         &self.circuits[id.0]

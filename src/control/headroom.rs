@@ -10,7 +10,7 @@ use super::reason::Reason;
 use super::sabotage::{self, Bug};
 use super::{Freshness, Row};
 use crate::policy::Policy;
-use crate::site::{Circuit, CircuitId, EvseId, Site};
+use crate::site::{Circuit, CircuitId, EvseId, Site, Wiring};
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase, Phase, PhaseSet};
 use serde::{Deserialize, Serialize};
@@ -104,6 +104,7 @@ struct Facts {
     limit: Amps,
     margin: Amps,
     resolution: Amps,
+    shows_half: bool,
     base: Amps,
     memory: Duration,
     now: Moment,
@@ -122,6 +123,8 @@ pub(super) struct Stated {
     pub unseen: PerPhase<Option<Amps>>,
     /// Where it has no meter: the load besides our cars.
     pub other_load: Option<PerPhase<Amps>>,
+    /// Of what cars give back only half may show ([`Site::shown_of`]).
+    pub shows_half: bool,
 }
 
 impl Stated {
@@ -139,6 +142,7 @@ impl Stated {
             resolution: circuit.meter.map_or(Amps::ZERO, |meter| site.meters[meter.0].resolution),
             unseen: PerPhase::from_fn(unseen),
             other_load: circuit.meter.is_none().then_some(circuit.other_load),
+            shows_half: circuit.meter.is_some() && site.wiring == Wiring::Delta,
         }
     }
 }
@@ -394,7 +398,8 @@ impl RowMemory {
                 }
                 (false, Some(base)) => {
                     let (limit, margin, memory) = (limit[phase], margin[phase], setting.site.tuning.memory);
-                    let facts = Facts { limit, margin, resolution: stated.resolution, base: base[phase], memory, now };
+                    let Stated { resolution, shows_half, .. } = *stated;
+                    let facts = Facts { limit, margin, resolution, shows_half, base: base[phase], memory, now };
                     self.give(&mut view, phase, sample, below, &facts);
                 }
             }
@@ -404,7 +409,7 @@ impl RowMemory {
 
     /// What this circuit can give on a phase whose base load is known.
     fn give(&self, view: &mut RowView, phase: Phase, sample: Option<&Sample>, below: &Below, facts: &Facts) {
-        let Facts { limit, margin, resolution, base, memory, now } = *facts;
+        let Facts { limit, margin, resolution, shows_half, base, memory, now } = *facts;
         let margin = if sabotage::has(Bug::NoMargin) { Amps::ZERO } else { margin };
         let slack = margin.scaled(1, 2);
         // What cars leave of their setpoints keeps a part of the margin already; not that for what the meter cannot show.
@@ -433,6 +438,9 @@ impl RowMemory {
             view.is_over[phase] = load > limit - margin + slack;
             if view.is_over[phase] {
                 view.keep[phase] = target - (load - below.least[phase]);
+                if shows_half {
+                    view.keep[phase] -= load - (limit - margin);
+                }
             }
         }
     }

@@ -30,15 +30,15 @@ pub use observation::{Observation, Word};
 pub use reason::Reason;
 
 use crate::policy::{Entitlement, Policy};
-use crate::site::{CircuitId, EvseId, Site};
+use crate::site::{CircuitId, EvseId, Site, Wiring};
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase};
-use allocation::{Ask, Plan};
+use allocation::Ask;
 use car::Car;
 use draw::Draw;
 use freshness::{Age, Proven};
 use headroom::{Below, Counts, Part, RowMemory, Stated};
-use observation::Link;
+use observation::{Link, Sample};
 use queue::{Setting, Sight, Wish};
 use sabotage::Bug;
 use serde::{Deserialize, Serialize};
@@ -301,7 +301,8 @@ pub fn step_into(
 /// What is there, who asks, and what each circuit can give.
 fn look(setting: &Setting, state: &mut State, observation: &Observation, work: &mut Work) {
     let Setting { site, now, .. } = *setting;
-    learn_from_meters(site, state, observation, &work.plan, now);
+    hear_samples(site, observation, work);
+    learn_from_meters(site, state, observation, work, now);
     let heard = state.cars.iter_mut().zip(&site.evses).zip(&observation.reports);
     refill(&mut work.draws, heard.map(|((car, evse), report)| car.observe(evse, report, now)));
     let setting = &Setting { crowd: queue::crowd(&state.cars, &observation.reports, now), ..*setting };
@@ -311,8 +312,8 @@ fn look(setting: &Setting, state: &mut State, observation: &Observation, work: &
     refill(&mut work.before, state.cars.iter().map(|car| car.setpoint));
     let told = site.evse_ids().zip(&state.cars).zip(&observation.reports).zip(&work.sights);
     refill(&mut work.wishes, told.map(|(((id, car), report), sight)| queue::wish(setting, id, car, report, *sight)));
-    rows(setting, state, observation, work);
-    power::view(setting, state, observation, work);
+    rows(setting, state, work);
+    power::view(setting, state, work);
     count_exposure(setting, state, observation, work);
     let Work { queue, ranks, wishes, apart, .. } = work;
     queue::sort(queue, ranks, setting, wishes, &state.cars, &observation.reports);
@@ -337,14 +338,26 @@ fn freshness(site: &Site, state: &mut State, observation: &Observation, work: &m
     refill(&mut work.freshness, freshness);
 }
 
+/// The newest of each meter. Without a neutral the angle between what a site feeds in and what its cars take is not known:
+/// a line's current counts as import there, whatever its sign, so that no car is raised against it.
+fn hear_samples(site: &Site, observation: &Observation, work: &mut Work) {
+    let is_signed = site.wiring != Wiring::Delta;
+    let heard = |sample: &Sample| {
+        let current =
+            PerPhase::from_fn(|phase| if is_signed { sample.current[phase] } else { sample.current[phase].abs() });
+        Sample { current, ..*sample }
+    };
+    refill(&mut work.samples, observation.samples.iter().map(|sample| sample.as_ref().map(heard)));
+}
+
 /// What new samples say of chargers: of those that cannot be reached, and of cuts whose time is over.
-fn learn_from_meters(site: &Site, state: &mut State, observation: &Observation, plan: &Plan, now: Moment) {
+fn learn_from_meters(site: &Site, state: &mut State, observation: &Observation, work: &Work, now: Moment) {
     for circuit in site.circuit_ids() {
-        let sample = site.circuit(circuit).meter.and_then(|meter| observation.samples[meter.0].as_ref());
+        let sample = site.circuit(circuit).meter.and_then(|meter| work.samples[meter.0].as_ref());
         let Some(sample) = sample else { continue };
         let fall = state.rows[circuit.0].fall(sample);
         if fall.most().is_positive() {
-            for id in plan.evses_below(circuit) {
+            for id in work.plan.evses_below(circuit) {
                 if !matches!(observation.reports[id.0].link, Link::Up { .. }) {
                     state.cars[id.0].doubt(site.evse(*id), &fall);
                 }
@@ -397,10 +410,10 @@ fn sights(site: &Site, work: &mut Work) {
     refill(sights, site.evses.iter().map(|evse| by_circuit[evse.circuit.0]));
 }
 
-fn rows(setting: &Setting, state: &mut State, observation: &Observation, work: &mut Work) {
+fn rows(setting: &Setting, state: &mut State, work: &mut Work) {
     let site = setting.site;
-    let Work { freshness, draws, wishes, below, rows: views, .. } = work;
-    let sample = |id: CircuitId| site.circuit(id).meter.and_then(|meter| observation.samples[meter.0].as_ref());
+    let Work { freshness, samples, draws, wishes, below, rows: views, .. } = work;
+    let sample = |id: CircuitId| site.circuit(id).meter.and_then(|meter| samples[meter.0].as_ref());
     refill(below, site.circuits.iter().map(|_| Below::none()));
     for id in site.evse_ids() {
         let (evse, draw, setpoint) = (site.evse(id), &draws[id.0], state.cars[id.0].setpoint);
@@ -415,7 +428,9 @@ fn rows(setting: &Setting, state: &mut State, observation: &Observation, work: &
             };
             below[circuit.0].took(state.cars[id.0].took(evse, draw, above.at));
             if draw.is_measured {
-                let rest = |seen: &PerPhase<Amps>| PerPhase::from_fn(|phase| (seen[phase] - setpoint).max(Amps::ZERO));
+                let rest = |seen: &PerPhase<Amps>| {
+                    PerPhase::from_fn(|phase| site.shown_of((seen[phase] - setpoint).max(Amps::ZERO)))
+                };
                 if let Some(seen) = state.cars[id.0].readings.before(above.at) {
                     state.rows[circuit.0].proven(id, rest(seen), above);
                 }

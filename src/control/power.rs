@@ -8,7 +8,7 @@ use super::allocation::phasor::branches_together;
 use super::allocation::{Capacity, Plan};
 use super::draw::Draw;
 use super::headroom::{Below, Counts, Part, RowView, Stated};
-use super::observation::{Observation, Sample};
+use super::observation::Sample;
 use super::queue::Setting;
 use super::work::Work;
 use super::{Freshness, State};
@@ -148,13 +148,13 @@ pub(super) fn is_overdrawn(capacity: &Capacity, site: &Site, plan: &Plan, row: u
 }
 
 /// Adds the rows in watts to those of the circuits.
-pub(super) fn view(setting: &Setting, state: &mut State, observation: &Observation, work: &mut Work) {
+pub(super) fn view(setting: &Setting, state: &mut State, work: &mut Work) {
     let (site, after) = (setting.site, setting.site.circuits.len());
     if site.power == Default::default() {
         return;
     }
     let meter = site.circuit(Site::ROOT).meter;
-    let sample = meter.and_then(|meter| observation.samples[meter.0].as_ref());
+    let sample = meter.and_then(|meter| work.samples[meter.0].as_ref());
     let freshness = meter.map_or(Freshness::Unmetered, |meter| work.freshness[meter.0]);
     state.scale.hear(site, sample.filter(|_| matches!(freshness, Freshness::Fresh | Freshness::Stale)));
     let scale = state.scale;
@@ -197,6 +197,7 @@ pub(super) fn view(setting: &Setting, state: &mut State, observation: &Observati
             resolution,
             // Fallbacks are what fits beside the house's worst, as far as `check` has seen to it.
             unseen: PerPhase::default(),
+            shows_half: false,
             other_load: meter.is_none().then(PerPhase::default),
         };
         work.rows[after] = state.rows[after].view(setting, &stated, (freshness, sample.as_ref()), &below);

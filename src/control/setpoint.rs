@@ -245,7 +245,7 @@ fn lower(scene: &Scene, car: &mut Car, memory: &mut [RowMemory], share: &Share, 
     let fall = PerPhase::from_fn(|phase| (least[phase].min(car.setpoint) - amps).max(Amps::ZERO));
     let until = scene.now + evse.response;
     for circuit in scene.site.path(evse.circuit).filter(|circuit| scene.site.circuit(*circuit).meter.is_some()) {
-        memory[circuit.0].expect_fall(id, fall, until);
+        memory[circuit.0].expect_fall(id, PerPhase::from_fn(|phase| scene.site.shown_of(fall[phase])), until);
     }
     if let Some(row) = power::metered(scene.site) {
         memory[row].expect_fall(id, PerPhase([scene.scale.drawn(&fall), Amps::ZERO, Amps::ZERO]), until);

@@ -1,5 +1,6 @@
 //! Sentences about one step and the next, without a plant: reports and samples by hand.
 
+mod delta;
 mod ledger;
 mod power;
 mod sabotage;

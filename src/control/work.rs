@@ -4,6 +4,7 @@ use super::Freshness;
 use super::allocation::{Ask, Plan};
 use super::draw::Draw;
 use super::headroom::{Below, RowView};
+use super::observation::Sample;
 use super::queue::{Rank, Sight, Wish};
 use super::reason::Reason;
 use super::setpoint::Desk;
@@ -16,6 +17,7 @@ pub(super) struct Work {
     pub plan: Plan,
     pub desk: Desk,
     // By meter.
+    pub samples: Vec<Option<Sample>>,
     pub freshness: Vec<Freshness>,
     // By EVSE.
     pub draws: Vec<Draw>,
@@ -40,6 +42,7 @@ impl Work {
         Work {
             desk: Desk::new(&plan),
             plan,
+            samples: Vec::new(),
             freshness: Vec::new(),
             draws: Vec::new(),
             sights: Vec::new(),
