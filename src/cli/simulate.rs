@@ -45,6 +45,9 @@ pub(super) struct SimulateArguments {
     /// `acn` without a least current and without steps
     #[arg(long)]
     continuous: bool,
+    /// `acn` as if currents of different angles added up as numbers: what phasors gain is the difference
+    #[arg(long)]
+    plain_sums: bool,
     /// Drivers do not say when they leave and how much they want
     #[arg(long)]
     unknown: bool,
@@ -124,6 +127,7 @@ fn scenario(arguments: &SimulateArguments) -> Result<Scenario, String> {
         sessions,
         limit_kw: arguments.limit_kw,
         is_continuous: arguments.continuous,
+        is_plain: arguments.plain_sums,
         is_unknown: arguments.unknown,
     };
     let name = arguments.scenario.as_str();
@@ -294,6 +298,7 @@ mod tests {
             sessions: None,
             limit_kw: None,
             continuous: false,
+            plain_sums: false,
             unknown: false,
             law: LawName::Headroom,
             json: false,

@@ -109,6 +109,14 @@ pub fn acn(limit_kw: f64, is_continuous: bool) -> Scenario {
     }
 }
 
+/// To see what phasors gain: each car counts in full on both its lines, and those add up as numbers. The lines before the
+/// transformer are left out of it: as numbers they would leave less still.
+pub fn add_plainly(site: &mut Site) {
+    site.wiring = Wiring::Star;
+    site.primary = None;
+    site.circuits[PRIMARY.0].limit = site.circuit(Site::ROOT).limit;
+}
+
 /// A car as ACN-Sim has it: no lag, no offset, no ramp.
 pub fn car(is_continuous: bool) -> Car {
     Car {
@@ -194,6 +202,32 @@ mod tests {
             let mean = sum / f64::from(steps);
             assert!(mean > 0.9, "{mean} of what it can carry; {is_continuous} {is_known}");
         }
+    }
+
+    #[test]
+    fn phasors_leave_more_than_plain_sums() {
+        let delivered = |change: fn(&mut Site)| {
+            let mut scenario = full(true, false);
+            change(&mut scenario.site);
+            let mut sum = 0.0;
+            run(&scenario.site, &scenario.policy, &scenario.script, scenario.span, |frame| {
+                let draws = scenario.site.evse_ids().map(|id| frame.plant.own_draw(id)[Phase::L1].as_f64());
+                sum = draws.sum::<f64>();
+            });
+            sum
+        };
+        let behind = |site: &mut Site| {
+            site.primary = None;
+            site.circuits[PRIMARY.0].limit = site.circuit(Site::ROOT).limit;
+        };
+        let (plain, behind, both) = (delivered(add_plainly), delivered(behind), delivered(|_| {}));
+        let gain = |amps: f64| 100.0 * (amps / plain - 1.0);
+        println!("as numbers {plain:.1} A between the lines; as phasors {behind:.1} A, {:.1} % more; ", gain(behind));
+        println!(
+            "with the lines before the transformer, which numbers leave out, {both:.1} A, {:.1} % more",
+            gain(both)
+        );
+        assert!((12.0..15.5).contains(&gain(behind)) && gain(both) > 4.0, "{plain} A, {behind} A, {both} A");
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub struct Wanted {
     pub limit_kw: Option<f64>,
     /// `acn` without a least current and without steps.
     pub is_continuous: bool,
+    /// `acn` as if currents of different angles added up as numbers.
+    pub is_plain: bool,
     /// Drivers do not say when they leave and how much they want.
     pub is_unknown: bool,
 }
@@ -67,6 +69,9 @@ impl Wanted {
     fn acn(&self) -> Result<Scenario, String> {
         let limit_kw = self.limit_kw.unwrap_or(acn::LIMIT_KW);
         let mut scenario = acn::acn(limit_kw, self.is_continuous);
+        if self.is_plain {
+            acn::add_plainly(&mut scenario.site);
+        }
         self.apply(&mut scenario);
         let kind = acn::car(self.is_continuous);
         if self.sessions.is_none() {
