@@ -185,7 +185,6 @@ pub(super) fn view(setting: &Setting, state: &mut State, work: &mut Work) {
             memory.overshoots(id, &rest(&draw.seen));
         }
     }
-    work.rows.truncate(after);
     work.rows.extend([RowView::nothing(), RowView::nothing()]);
     if let Some(watts) = site.power.contract {
         let limit = scale.having_watts(i64::from(watts));
