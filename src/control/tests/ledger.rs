@@ -376,7 +376,7 @@ fn what_a_car_does_not_take_is_handed_on_and_given_back_when_it_wants_it() {
     world.run(200);
     assert_eq!(world.amps(), [11, 10]);
     // The left one can take seven; the right one whatever it gets.
-    let mut seconds = |world: &mut World, count: u32, most: i32| {
+    let seconds = |world: &mut World, count: u32, most: i32| {
         for _ in 0..count {
             let told = world.second();
             world.obey(&told, &[1]);
