@@ -10,6 +10,7 @@ use super::pauses::Pauses;
 use super::readings::Readings;
 use super::reason::Reason;
 use super::sabotage::{self, Bug};
+use super::served::Served;
 use crate::site::Evse;
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase};
@@ -58,6 +59,8 @@ pub(super) struct Car {
     pub readings: Readings,
     /// How much of what it is offered it wants.
     pub appetite: Appetite,
+    /// How much of it it has had.
+    pub served: Served,
     /// How long it had waited before this turn: what that has added to its priority holds for the turn.
     pub waited: Duration,
     /// How often in this session others had its turn.
@@ -106,6 +109,7 @@ impl Car {
             pauses: Pauses::default(),
             readings: Readings::default(),
             appetite: Appetite::default(),
+            served: Served::default(),
             waited: Duration::ZERO,
             yielded: 0,
             rests_since: None,
@@ -181,6 +185,7 @@ impl Car {
             self.setpoint = worst.min(self.setpoint.max(evse.fallback));
         }
         let least = PerPhase::from_fn(|phase| seen[phase].min(self.setpoint).min(worst));
+        self.served.take(least.most(), now);
         let blind = match evse.metering {
             Some(interval) if own.is_some() && (worst.is_positive() || seen.most().is_positive()) => {
                 interval + LATENESS
@@ -326,6 +331,7 @@ impl Car {
         self.pauses = Pauses::default();
         self.readings.forget();
         self.appetite = Appetite::default();
+        self.served = Served::default();
         self.waited = Duration::ZERO;
         self.yielded = 0;
         self.rests_since = None;

@@ -20,6 +20,7 @@ mod queue;
 mod readings;
 pub mod reason;
 mod sabotage;
+mod served;
 mod setpoint;
 #[cfg(test)]
 mod tests;

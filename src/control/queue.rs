@@ -99,7 +99,7 @@ pub(super) fn wish(setting: &Setting, id: EvseId, car: &Car, report: &Report, si
     Wish { entitlement, priority, ask }
 }
 
-/// The order of admission: effective priority; then whose turn it is; then who can wait least, by what his driver has
+/// The order of admission: effective priority; then whose turn it is, who has had least first; then who can wait least, by what his driver has
 /// said or by how long he has waited; then whose turn has been longest last; then least energy in this session; then id.
 /// After all of them those who are last. `ranks` is memory for it.
 pub(super) fn sort(
@@ -126,17 +126,20 @@ fn rank(setting: &Setting, ask: &Ask, cars: &[Car], reports: &[Report]) -> Rank 
     });
     let millis = |span: Duration| span.as_millis() as i64;
     let is_turn = session.is_some_and(|session| setting.is_turn_of(car, session)) || sabotage::has(Bug::NoTurns);
-    let turn = match (car.turn_since, slack) {
-        _ if sabotage::has(Bug::InputOrder) => (0, 0),
-        (Some(turn), _) if is_turn => (0, turn.as_millis() as i64),
-        (Some(_), Some(slack)) => (1, slack - millis(START_WORTH)),
-        (None, Some(slack)) => (1, slack),
-        (None, None) => (1, millis(USUAL_SLACK) - millis(now.since(car.waiting_since.unwrap_or(now)))),
-        (Some(turn), None) => (2, -(turn.as_millis() as i64)),
+    let energy = session.and_then(|session| session.energy_wh).unwrap_or(0) / ENERGY_STEP_WH;
+    let (turn, had) = match (car.turn_since, slack) {
+        _ if sabotage::has(Bug::InputOrder) => ((0, 0), 0),
+        // What does not come out even goes to each for as long as a turn at the least would last.
+        (Some(turn), _) if is_turn => (
+            (0, car.served.times(ask.least.max(Amps::PILOT_LEAST), setting.site.tuning.dwell)),
+            turn.as_millis() as i64,
+        ),
+        (Some(_), Some(slack)) => ((1, slack - millis(START_WORTH)), energy),
+        (None, Some(slack)) => ((1, slack), energy),
+        (None, None) => ((1, millis(USUAL_SLACK) - millis(now.since(car.waiting_since.unwrap_or(now)))), energy),
+        (Some(turn), None) => ((2, -(turn.as_millis() as i64)), energy),
     };
-    let energy = session.and_then(|session| session.energy_wh).unwrap_or(0);
-    let energy = if sabotage::has(Bug::InputOrder) { 0 } else { energy };
-    (ask.is_last, Reverse(ask.tier), turn, energy / ENERGY_STEP_WH, ask.evse)
+    (ask.is_last, Reverse(ask.tier), turn, had, ask.evse)
 }
 
 /// How many have current, and how many want some.

@@ -131,10 +131,10 @@ fn make_room(
         if !is_felt || !may_rise(scene, ask.evse, share.amps) || is_held(scene, memory, ask) {
             continue;
         }
-        // Among equals the odd step goes to whoever is first, and that may change with every report: it is worth no cut.
+        // Among equals the odd step goes to whoever is first: to the next one when he has had a turn's energy more.
         let to = match lacks > step {
             true => Yield { tier: i8::MAX, above: Amps::ZERO },
-            false => Yield { tier: ask.tier, above: setpoint + step },
+            false => Yield { tier: ask.tier, above: setpoint },
         };
         for (row, phase) in passes(scene, ask.evse, ask.phases) {
             if scene.rows[row].fair[phase] - had[row][phase] < takes(scene, row, ask.phases, lacks) {

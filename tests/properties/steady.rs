@@ -9,8 +9,10 @@ use headroom::units::{Amps, PerPhase, Phase};
 
 /// So many sites are tried each time for each of the two.
 const SITES: u64 = 12;
-/// Long enough for many turns.
-pub const LONG: Duration = Duration::from_secs(3_000);
+/// Long enough for many turns, and each of them for what a change of turns takes.
+pub const LONG: Duration = Duration::from_secs(12_000);
+/// Within it a turn has changed hands.
+const CHANGE: Duration = Duration::from_secs(60);
 /// All raises and their holds are over by then, and nothing of the start is remembered: the longest memory of a base load
 /// is two minutes, unproven limits run out after a lease, and a car may rest for some times [`Tuning::restart`].
 pub const SETTLED: Duration = Duration::from_secs(900);
@@ -36,7 +38,7 @@ pub fn alike(seed: u64) -> (Site, Script, Amps) {
     let dice = &mut Dice::new(seed ^ 0x0E0E);
     let fuse = dice.one(&[20, 25, 32]);
     let mut site = site(dice, &[fuse]);
-    site.tuning.usual_stay = LONG;
+    (site.tuning.usual_stay, site.tuning.dwell) = (LONG, Duration::from_secs(480));
     let rotation = Rotation::parse(dice.one(&["RST", "R", "S"])).unwrap();
     let first = evse(dice, Site::ROOT, rotation, 0);
     for index in 0..dice.from(3, 5) {
@@ -96,24 +98,22 @@ pub fn wasteful(seed: u64) -> (Site, Script) {
     (site, script)
 }
 
-/// Is there a car that could take more?
+/// Is there a car that could take more, all through the last minute? Less than that is somebody's turn that begins.
 pub fn wasted(seed: u64) -> Option<String> {
     let (site, script) = wasteful(seed);
-    let mut last = None;
+    let (mut last, mut is_always) = (None, true);
     run(&site, &Policy::open(site.evses.len()), &script, SETTLED, |frame: &Frame<'_>| {
-        if frame.plant.now() >= Moment::START + SETTLED {
+        if frame.plant.now() + CHANGE >= Moment::START + SETTLED {
             last = site.evse_ids().find_map(|id| could_take_more(&site, frame.plant, id));
+            is_always &= last.is_some();
         }
     });
-    last
+    last.filter(|_| is_always)
 }
 
 fn could_take_more(site: &Site, plant: &Plant, id: EvseId) -> Option<String> {
     let evse = site.evse(id);
     let offer = plant.offer(id);
-    if offer + evse.step > evse.most {
-        return None;
-    }
     let rows = site.path(evse.circuit).flat_map(|circuit| evse.rotation.phases().iter().map(move |p| (circuit, p)));
     let spare = |(circuit, phase): (CircuitId, Phase)| {
         let known = site.circuit(circuit);
@@ -129,7 +129,8 @@ fn could_take_more(site: &Site, plant: &Plant, id: EvseId) -> Option<String> {
         true => coarsest.max(Amps::milli(site.tuning.dead_band.as_milli() * on)),
         false => evse.least + Amps::whole(1),
     };
-    (spare > worth).then(|| format!("{} is offered {offer}, and {spare} are left beside the margin", evse.id))
+    (spare.min(evse.most - offer) > worth)
+        .then(|| format!("{} is offered {offer}, and {spare} are left beside the margin", evse.id))
 }
 
 fn site(dice: &mut Dice, fuses: &[i32]) -> Site {
