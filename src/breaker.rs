@@ -43,6 +43,8 @@ impl Edge {
 
 /// What it has carried for long before, in percent of its rated current, when something goes wrong.
 const PRELOAD: i64 = 80;
+/// The same where even the slowest is asked about: hungry cars fill a fuse to its rating.
+const FULL_LOAD: i64 = 100;
 
 /// Which of the quickest devices trips first, and after how long, where `current` flows for `lasts` after an ordinary
 /// load; `None` where none does.
@@ -51,6 +53,22 @@ pub fn first_to_trip(current: Amps, rated: Amps, lasts: Duration) -> Option<(&'s
     let after = |edge: Edge| edge.trip_after(rated.scaled(PRELOAD, 100), current, rated);
     let trips = devices.into_iter().filter_map(|(device, edge)| Some((device, after(edge)?)));
     trips.filter(|(_, after)| *after < lasts).min_by_key(|(_, after)| *after)
+}
+
+/// After how long the slowest breaker trips as well where `current` flows for `lasts` after a full load; `None` where it
+/// does not. Whoever stays below this trips some breakers at most.
+pub fn last_to_trip(current: Amps, rated: Amps, lasts: Duration) -> Option<Duration> {
+    Edge::SLOW.trip_after(rated.scaled(FULL_LOAD, 100), current, rated).filter(|after| *after < lasts)
+}
+
+/// The most current that the slowest breaker carries for `lasts` after a full load: [`last_to_trip`] the other way round,
+/// rounded down to a tenth of an ampere.
+pub fn carried_by_last(rated: Amps, lasts: Duration) -> Amps {
+    let full = f64::from(FULL_LOAD as i32) / 100.0;
+    let gain = (lasts.as_secs_f64() / Edge::SLOW.tau).exp();
+    // t = τ·ln((I² − p²)/(I² − k²)), solved for I.
+    let times = ((gain * Edge::SLOW.k.powi(2) - full.powi(2)) / (gain - 1.0)).sqrt();
+    Amps::from_f64(times * rated.as_f64()).unwrap_or(rated).floor_to(Amps::milli(100))
 }
 
 #[cfg(test)]
@@ -74,6 +92,18 @@ mod tests {
     fn the_slow_edge_still_trips_at_two_and_a_half_times_its_current() {
         assert_eq!(seconds(Edge::SLOW, 0.0, 1.45), None);
         assert_eq!(seconds(Edge::SLOW, 0.0, 2.55), Some(60));
+    }
+
+    #[test]
+    fn what_the_slowest_carries_for_so_long_is_just_what_does_not_trip_it() {
+        let rated = Amps::whole(25);
+        for seconds in [20, 66, 133, 613, 3_613] {
+            let lasts = Duration::from_secs(seconds);
+            let most = carried_by_last(rated, lasts);
+            assert_eq!(last_to_trip(most, rated, lasts), None, "{most} for {seconds} s");
+            assert!(last_to_trip(most + Amps::milli(200), rated, lasts).is_some(), "{most} for {seconds} s");
+        }
+        assert_eq!(carried_by_last(rated, Duration::from_secs(3_613)), Amps::milli(36_200), "1.45 In");
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub mod site;
 pub mod status;
 pub mod store;
 pub mod time;
+pub mod transient;
 pub mod units;
 
 #[cfg(feature = "demo")]

@@ -238,7 +238,7 @@ fn the_default_configuration_compiles_to_what_it_says() {
     let config = default_config();
     let site = &config.site;
     assert_eq!((site.id.as_str(), site.name.as_str(), site.wiring), ("home", "home", Wiring::Star));
-    assert_eq!(site.house_worst, PerPhase::all(Amps::whole(12)));
+    assert_eq!(site.house_worst, PerPhase::all(Amps::whole(10)));
     let main = site.circuit(CircuitId(0));
     assert_eq!(main.limit, PerPhase::all(Amps::whole(25)));
     assert_eq!(main.margin, PerPhase::all(Amps::milli(510)), "max(0.5 A, 2 %) and 0.01 A of the meter");

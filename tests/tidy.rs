@@ -12,7 +12,7 @@ const FUNCTION_LINES_MOST: usize = 90;
 
 const EDGES: [&str; 6] = ["modbus", "ocpp", "mqtt", "cloud", "http", "store"];
 /// The part that is told the time and gives the same outputs for the same inputs.
-const PURE: [&str; 8] = ["breaker", "control", "device", "policy", "site", "units", "time", "sim"];
+const PURE: [&str; 9] = ["breaker", "control", "device", "policy", "site", "units", "time", "transient", "sim"];
 /// What may wait beside the edges' `task.rs`: the shell around the core.
 const ASYNC_SHELL: [&str; 7] = ["daemon", "cli", "main", "probe", "demo", "inbox", "bench"];
 const WORDS_TO_AVOID: [&str; 9] = ["manager", "handler", "service", "helper", "util", "common", "misc", "data", "info"];
@@ -30,6 +30,7 @@ fn layers() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("clock", vec!["time"]),
         ("site", vec!["units", "time"]),
         ("policy", vec!["units", "time", "site"]),
+        ("transient", vec!["units", "time", "site", "breaker"]),
         // Its readings become the samples that control is told.
         ("device", [&vocabulary[..], &["control"]].concat()),
         ("control", vocabulary.to_vec()),
@@ -37,8 +38,8 @@ fn layers() -> BTreeMap<&'static str, Vec<&'static str>> {
         // Its frames have the checksum of durable files.
         ("recorder", [&core()[..], &["store"]].concat()),
         ("inbox", core()),
-        ("config", [&core()[..], &["device", "breaker"]].concat()),
-        ("sim", [&core()[..], &["breaker"]].concat()),
+        ("config", [&core()[..], &["device", "breaker", "transient"]].concat()),
+        ("sim", [&core()[..], &["breaker", "transient"]].concat()),
         ("journal", vec!["time", "clock"]),
         ("notify", vec!["time", "clock"]),
         ("probe", below_daemon()),

@@ -5,7 +5,7 @@ use super::compile::Place;
 use super::diagnostic::Diagnostic;
 use super::ledger::{self, Car};
 use super::raw::{Faults, Row};
-use super::transient::{self, Scene};
+use super::transient;
 use super::{ChargerConfig, Config, DeviceConfig, RecorderConfig};
 use super::{check_circuits, check_devices, check_edges, check_policy, check_power, code};
 use crate::site::{CircuitId, Meter, Site, Tuning, Wiring};
@@ -120,15 +120,11 @@ fn electrical(
     if let (Some(row), Some(wiring)) = (row, wiring) {
         check_power::check(row, &cars, wiring, house_worst, faults);
     }
-    if let (false, Some(wiring), Some(house_worst)) = (faults.has_errors(), wiring, house_worst) {
-        let feeds_in = !root.rows("inverter").is_empty();
-        transient::tell(&Scene { drafts: &drafts, cars: &cars, wiring, house_worst, feeds_in }, faults);
-    }
 
-    let site = || {
+    let mut site = || {
         let (circuits, order) = check_circuits::ordered(&drafts)?;
         let id = row?.text("id").ok()?;
-        Some(Site {
+        let site = Site {
             id: id.to_string(),
             name: row?.text("name").or(id)?.to_string(),
             wiring: wiring?,
@@ -139,7 +135,11 @@ fn electrical(
             evses: cars.iter().map(|car| check_chargers::evse(car, &order)).collect::<Option<_>>()?,
             meters: meters(root, &ids, &order)?,
             tuning: Tuning::default(),
-        })
+        };
+        if !faults.has_errors() {
+            transient::tell(&site, &drafts, &order, !root.rows("inverter").is_empty(), faults);
+        }
+        Some(site)
     };
     (site(), reached.into_iter().collect())
 }

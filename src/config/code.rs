@@ -54,6 +54,7 @@ codes! {
     MAY_TRIP = "W011", "If the gateway dies while the house goes to its worst, a breaker or fuse may trip before leases run out.";
     POWER_EXCEEDED = "W012", "With all cars on fallback and the house at its worst, more flows than is contracted.";
     POWER_TOO_LOW = "W013", "A charger's least current needs more than `contract_kw` or `dso_kw`.";
+    TRIPS = "W014", "As W011, and even the slowest breaker trips: leases are too long for what flows.";
 }
 
 #[cfg(test)]

@@ -31,12 +31,17 @@ fn each_circuit_is_told_what_flows_at_worst_if_the_gateway_dies() {
         ]
     );
     assert_eq!(warnings, 1);
-    // The sun lends more than the fuse.
+    // The sun lends more than the fuse: even the slowest breaker trips, which is told in place of the quickest.
     let sun = "[[inverter]]\nid = \"sun\"\ndevice = \"sunspec\"\naddress = \"s:502\"\n";
     let (notes, warnings) = home("house_worst_a = [13, 2, 2]", &both, sun);
-    assert!(notes[0].starts_with("main L1: at worst 45 A = 1.80 × 25 A for 126 s"), "{notes:?}");
-    assert!(notes[1].starts_with("garage L1: at worst 36 A = 1.12 × 32 A for 126 s"), "{notes:?}");
-    assert_eq!(warnings, 1, "{notes:?}");
+    assert_eq!(
+        notes,
+        [
+            "main L1: at worst 45 A = 1.80 × 25 A for 126 s if this gateway dies; a gG fuse trips after 9 s, any breaker after 104 s",
+            "garage L1: at worst 36 A = 1.12 × 32 A for 126 s if this gateway dies; no breaker and no gG fuse trips",
+        ]
+    );
+    assert_eq!(warnings, 0);
     // One that latches goes on for ever, but fits; of the others none has a lease.
     let (notes, warnings) = home("house_worst_a = 5", &[charger("a", "lapse = \"c\"")], "");
     assert_eq!((notes[0].as_str(), warnings), ("main L1: at worst 21 A of 25 A if this gateway dies", 0));
@@ -45,4 +50,26 @@ fn each_circuit_is_told_what_flows_at_worst_if_the_gateway_dies() {
     let (notes, warnings) = home("house_worst_a = 13", &short, "");
     let told = "main L1: at worst 33 A = 1.32 × 25 A for 19 s if this gateway dies; no breaker and no gG fuse trips";
     assert_eq!((notes[0].as_str(), warnings), (told, 0));
+}
+
+#[test]
+fn a_lease_that_outlasts_the_slowest_breaker_is_told_with_the_one_that_does_not() {
+    let told = |lease: u32, response: u32| {
+        let charger = format!(
+            "[[charger]]\nid = \"a\"\ncircuit = \"main\"\nprotocol = \"mqtt\"\ntopic = \"a\"\nmost_a = 32\nlease_s = {lease}\nresponse_s = {response}\n"
+        );
+        let text = small(&format!("{charger}[mqtt]\nhost = \"localhost\"\n"));
+        let loaded =
+            check(&text.replace("house_worst_a = 0", "house_worst_a = 19").replace("fuse_a = 63", "fuse_a = 25"));
+        assert_eq!(loaded.errors(), 0, "{}", loaded.render(false));
+        (codes(&loaded), loaded.render(false))
+    };
+    let (codes, words) = told(600, 6);
+    assert_eq!(codes.iter().filter(|code| **code == "W014").count(), 1, "{words}");
+    assert!(words.contains("the slowest after 120 s"), "{words}");
+    assert!(words.contains("lease_s = 114 or less there keeps the slowest in"), "{words}");
+    assert!(!told(114, 6).0.contains(&"W014"));
+    assert!(told(115, 6).0.contains(&"W014"));
+    // Less than two responses is no lease.
+    assert!(told(101, 50).1.contains("no lease is short enough"));
 }

@@ -1,10 +1,10 @@
 //! Does a breaker trip through our doing? Control point 8, over days full of faults.
 
-use headroom::breaker::{Edge, first_to_trip};
 use headroom::sim::builtin::faults;
 use headroom::sim::{Action, Breaker, Ears, Frame, Network, Scenario, TICK, Voice, run};
-use headroom::site::{CircuitId, EvseId, LapseClass, Site};
+use headroom::site::{CircuitId, EvseId};
 use headroom::time::{Duration, Moment};
+use headroom::transient::Transient;
 use headroom::units::{Amps, Phase};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -298,30 +298,8 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// As `headroom check` reckons: the house at its worst beside the most that cars may have been given. May the quickest
-/// device trip, and the slowest?
+/// What `headroom check` warns of: may the quickest device trip, and the slowest?
 fn is_warned(scenario: &Scenario, circuit: CircuitId, phase: Phase) -> (bool, bool) {
-    let site = &scenario.site;
-    let below = || site.evse_ids().filter(|id| site.feeds(circuit, *id)).map(|id| site.evse(id));
-    let lapsing = below().filter(|evse| evse.lapse != LapseClass::C);
-    let lasts = lapsing.map(|evse| evse.lease + evse.response).max().unwrap_or_default();
-    let house = if circuit == Site::ROOT { site.house_worst[phase] } else { site.circuit(circuit).other_load[phase] };
-    let (total, rated) = (house + granted(scenario, circuit, phase), site.circuit(circuit).limit[phase]);
-    let slow = Edge::SLOW.trip_after(rated.scaled(80, 100), total, rated);
-    (first_to_trip(total, rated, lasts).is_some(), slow.is_some_and(|after| after < lasts))
-}
-
-fn granted(scenario: &Scenario, circuit: CircuitId, phase: Phase) -> Amps {
-    let site = &scenario.site;
-    let on = || site.evse_ids().filter(|id| site.evse(*id).rotation.phases().contains(phase));
-    let own: Amps = on().filter(|id| site.evse(*id).circuit == circuit).map(|id| site.evse(id).most).sum();
-    let children = site.circuit_ids().filter(|child| site.circuit(*child).parent == Some(circuit));
-    let below: Amps = children.map(|child| granted(scenario, child, phase)).sum();
-    let alone =
-        |id: EvseId| if site.evse(id).lapse == LapseClass::C { site.evse(id).most } else { site.evse(id).fallback };
-    let least: Amps = on().filter(|id| site.feeds(circuit, *id)).map(alone).sum();
-    let known = site.circuit(circuit);
-    let kept = if known.meter.is_some() { Amps::ZERO } else { known.other_load[phase] };
-    let left = known.limit[phase] - known.margin[phase] - kept;
-    if scenario.script.solar.is_some() { own + below } else { (own + below).min(left).max(least) }
+    let worst = Transient::of(&scenario.site, circuit, phase, scenario.script.solar.is_some());
+    (worst.first_to_trip().is_some(), worst.last_to_trip().is_some())
 }
