@@ -185,9 +185,18 @@ fn turns_come_round_where_little_room_is_left() {
 }
 
 #[test]
-#[ignore = "not yet: a frozen meter is found out only when a car moves, and nobody moves one"]
 fn a_frozen_meter_is_found_out_though_no_car_moves() {
     check("meter-frozen-unmoved");
+}
+
+#[test]
+fn a_meter_that_always_says_the_same_is_tried_rarely_and_found_out_when_it_freezes() {
+    check("meter-frozen-quiet");
+}
+
+#[test]
+fn a_meter_that_never_says_the_same_twice_is_found_out_though_no_car_can_be_lowered() {
+    check("meter-frozen-untried");
 }
 
 #[test]

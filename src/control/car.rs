@@ -295,6 +295,12 @@ impl Car {
         self.raised_at.is_none_or(|at| now >= at + evse.response)
     }
 
+    /// Has it obeyed the same setpoint for longer than its response?
+    pub(super) fn is_at_rest(&self, evse: &Evse, now: Moment) -> bool {
+        let has_stood = self.past.last().is_none_or(|(ended, _)| now >= *ended + evse.response);
+        has_stood && self.disobeys_since.is_none() && self.rests_since.is_none()
+    }
+
     /// Does it want nothing, as far as its charger has said and no longer ago than it is believed?
     pub(super) fn is_resting(&self, now: Moment) -> bool {
         let patience = if self.has_charged { TIRED } else { SLEEPY };

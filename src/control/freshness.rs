@@ -9,15 +9,30 @@
 //! Start-up is the same as lost. After an orderly stop it is the same as stale, so that a restart changes no current.
 //!
 //! A meter that repeats itself to the last word, though cars' own meters have seen a change that it cannot have missed,
-//! is frozen: it is stale after max(3 intervals, lost_after) of that, and lost after twice as long.
+//! is frozen: it is stale after max(3 intervals, lost_after) of that, and lost after twice as long. Where no car moves by
+//! itself one is lowered for it (`trial`), once the meter has said the same for twice as long as it usually does. Where
+//! none can be lowered, a meter of voltages that has hardly ever said the same twice is believed frozen by that alone.
 
 use super::Freshness;
+use super::draw::Draw;
 use super::observation::Sample;
 use super::sabotage::{self, Bug};
-use crate::site::{Meter, Tuning};
+use crate::site::{EvseId, Meter, Tuning};
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase, Phase};
 use serde::{Deserialize, Serialize};
+
+/// Beyond this no meter repeats itself unasked, whatever it did before: six trials an hour at most.
+const LONGEST_REPEAT: Duration = Duration::from_secs(600);
+/// Before it has said something new so often nobody knows the habits of a meter: it may repeat itself for so long.
+const KNOWN_BY: u32 = 100;
+const UNKNOWN_MAY: Duration = Duration::from_secs(60);
+/// A meter that repeats itself for so many times as long as it has lately, and so long at least, is frozen whether a car
+/// can be lowered or not; but only one that tells voltages, which wander, and whose habits are known.
+const UNHEARD_OF: u32 = 30;
+const UNHEARD_OF_LEAST: Duration = Duration::from_secs(60);
+/// How long a meter repeats itself is remembered for so long at least, and for twice that at most: nights are calmer.
+const CALM_SPAN: Duration = Duration::from_secs(3_600);
 
 /// What is remembered of a meter.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -26,6 +41,17 @@ pub(super) struct Age {
     last: Option<Moment>,
     good: u32,
     same: Option<Same>,
+    calm: Calm,
+}
+
+/// For how long it has said the same at most, and was right.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Calm {
+    now: Duration,
+    before: Duration,
+    turned: Moment,
+    /// How often it has said something new.
+    changes: u32,
 }
 
 /// What the cars below a meter take by their own meters.
@@ -38,9 +64,22 @@ pub(super) struct Proven {
     pub late: Duration,
 }
 
+impl Proven {
+    /// Of these.
+    pub(super) fn below(evses: &[EvseId], draws: &[Draw]) -> Self {
+        let measured = evses.iter().map(|id| &draws[id.0]).filter(|draw| draw.is_measured);
+        measured.fold(Proven::default(), |sum, draw| Proven {
+            cars: sum.cars + 1,
+            draw: PerPhase::from_fn(|phase| sum.draw[phase] + draw.seen[phase]),
+            late: sum.late.max(draw.blind),
+        })
+    }
+}
+
 /// A run of samples that say the same in every word.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Same {
+    /// The words, and when they were first said.
     words: Sample,
     cars: usize,
     /// What cars' own meters say from here on happens under the eyes of this one: what they say before may be late news
@@ -74,7 +113,7 @@ impl Age {
         now: Moment,
     ) -> Freshness {
         let stale_after = stale_after(meter, tuning);
-        let lost_after = (meter.interval * 3).max(tuning.lost_after);
+        let lost_after = lost_after(meter, tuning);
         let newest = sample.map(|sample| sample.at);
         let is_new = newest.is_some() && newest > self.last;
         if is_new {
@@ -91,17 +130,49 @@ impl Age {
         let contradicted = self.same.as_ref().and_then(|same| same.contradicted);
         let contradicted = contradicted.filter(|_| !sabotage::has(Bug::FrozenIgnored));
         let frozen = contradicted.map_or(Duration::ZERO, |since| now.since(since));
-        if (age > lost_after && !sabotage::has(Bug::LostIgnored)) || frozen > lost_after * 2 {
+        let unheard_of = self.unheard_of(now);
+        if (age > lost_after && !sabotage::has(Bug::LostIgnored)) || frozen > lost_after * 2 || unheard_of >= 2 {
             self.is_lost = true;
             self.good = 0;
         } else if self.is_lost && self.good >= tuning.good_samples && age <= stale_after {
             self.is_lost = false;
         }
-        match (self.is_lost, age > stale_after || frozen > lost_after || newest.is_none()) {
+        match (self.is_lost, age > stale_after || frozen > lost_after || unheard_of >= 1 || newest.is_none()) {
             (true, _) => Freshness::Lost,
             (false, true) => Freshness::Stale,
             (false, false) => Freshness::Fresh,
         }
+    }
+
+    /// Since when it says the same.
+    pub(super) fn repeats_since(&self) -> Option<Moment> {
+        self.same.as_ref().map(|same| same.words.at)
+    }
+
+    /// Is it known to say the same though a car has moved?
+    pub(super) fn is_contradicted(&self) -> bool {
+        self.same.as_ref().is_some_and(|same| same.contradicted.is_some())
+    }
+
+    /// Does it say the same for twice as long as it has lately, and has nothing happened yet that would show why?
+    pub(super) fn is_doubtful(&self, meter: &Meter, tuning: &Tuning, now: Moment) -> bool {
+        let is_known = self.calm.changes >= KNOWN_BY;
+        let least = lost_after(meter, tuning).max(if is_known { Duration::ZERO } else { UNKNOWN_MAY });
+        let patience = (self.calm.longest() * 2).min(LONGEST_REPEAT).max(least);
+        let is_open = |same: &Same| same.shown.is_some() && same.differs.or(same.contradicted).is_none();
+        let same = self.same.as_ref().filter(|same| !self.is_lost && is_open(same));
+        same.is_some_and(|same| now.since(same.words.at) >= patience)
+    }
+
+    /// How many times over has it said the same for longer than its habits allow?
+    fn unheard_of(&self, now: Moment) -> u128 {
+        let is_known = |same: &&Same| same.words.millivolts.is_some() && self.calm.changes >= KNOWN_BY;
+        let Some(same) = self.same.as_ref().filter(is_known) else { return 0 };
+        if sabotage::has(Bug::FrozenIgnored) {
+            return 0;
+        }
+        let most = (self.calm.longest() * UNHEARD_OF).max(UNHEARD_OF_LEAST);
+        now.since(same.words.at).as_millis() / most.as_millis()
     }
 
     /// Does it say once more what cars' own meters contradict?
@@ -110,9 +181,14 @@ impl Age {
         let start =
             Same { words: *sample, cars, watched_from: now + late, shown: None, differs: None, contradicted: None };
         let same = self.same.get_or_insert_with(|| start.clone());
-        let is_same = Sample { at: sample.at, ..same.words } == *sample && (same.cars == cars);
-        if !is_same {
+        if (Sample { at: sample.at, ..same.words }) != *sample {
+            // What it said while it was frozen shows nothing of what is usual.
+            if same.contradicted.is_none() && !self.is_lost {
+                self.calm.hear(sample.at.since(same.words.at), now);
+            }
             *same = start;
+        } else if same.cars != cars {
+            *same = Same { words: same.words, ..start };
         }
         if now < same.watched_from {
             return;
@@ -130,9 +206,28 @@ impl Age {
     }
 }
 
+impl Calm {
+    fn hear(&mut self, lasted: Duration, now: Moment) {
+        if now.since(self.turned) >= CALM_SPAN {
+            *self = Calm { now: Duration::ZERO, before: self.now, turned: now, changes: self.changes };
+        }
+        self.now = self.now.max(lasted);
+        self.changes = self.changes.saturating_add(1);
+    }
+
+    fn longest(&self) -> Duration {
+        self.now.max(self.before)
+    }
+}
+
 /// Above this age there are no raises.
 pub(super) fn stale_after(meter: &Meter, tuning: &Tuning) -> Duration {
     (meter.interval * 2).max(tuning.stale_after)
+}
+
+/// Above this age it is lost.
+fn lost_after(meter: &Meter, tuning: &Tuning) -> Duration {
+    (meter.interval * 3).max(tuning.lost_after)
 }
 
 #[cfg(test)]
@@ -228,6 +323,62 @@ mod tests {
             let now = Moment::from_millis(second * 1000);
             let seen = age.update(&meter(), &tuning, Some(&sample(heard)), &proven(draw), now);
             assert_eq!(seen == Freshness::Fresh, second <= 23 || second >= 42, "{second}: {seen:?}");
+        }
+    }
+
+    /// What becomes of a meter that says something new each second for a while and then the same, for so many seconds.
+    fn freeze(tells_volts: bool, changes: u64, seconds: u64) -> Vec<Freshness> {
+        let mut age = Age::stale(Moment::START);
+        let words = |second: u64| {
+            let volts = PerPhase::all(230_000 + second.min(changes) as i32);
+            let current = PerPhase::all(Amps::milli(second.min(changes) as i32));
+            Sample { current, millivolts: tells_volts.then_some(volts), ..sample(second) }
+        };
+        let seen = |second| {
+            let now = Moment::from_millis(second * 1000);
+            age.update(&meter(), &Tuning::default(), Some(&words(second)), &Proven::default(), now)
+        };
+        (1..=changes + seconds).map(seen).skip(changes as usize).collect()
+    }
+
+    #[test]
+    fn a_meter_of_voltages_that_never_says_the_same_twice_is_frozen_when_it_does_for_a_minute() {
+        let seen = freeze(true, 200, 150);
+        assert_eq!([seen[50], seen[65], seen[110], seen[125]].map(|seen| seen as u8), {
+            [Freshness::Fresh, Freshness::Stale, Freshness::Stale, Freshness::Lost].map(|seen| seen as u8)
+        });
+    }
+
+    #[test]
+    fn a_meter_of_currents_alone_or_one_whose_habits_nobody_knows_may_repeat_itself() {
+        for seen in [freeze(false, 200, 900), freeze(true, 20, 900)] {
+            assert!(seen.iter().all(|seen| *seen == Freshness::Fresh), "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn it_is_doubted_after_twice_as_long_as_it_has_repeated_itself_lately_and_ten_minutes_at_most() {
+        let mut age = Age::stale(Moment::START);
+        let tuning = Tuning::default();
+        let mut second = 0;
+        let lively = || std::iter::repeat_n((1, None), 100);
+        // It says something for so many seconds, and is doubted after so many. At first nobody knows its habits.
+        let told = [(30, None), (70, Some(60))].into_iter().chain(lively());
+        // An hour and more of that is forgotten in two, and what is left is what it does now.
+        let told = told.chain([(300, Some(140)), (700, Some(600)), (900, Some(600))]);
+        let told = told.chain(std::iter::repeat_n((1, None), 7_200)).chain([(20, Some(10))]);
+        for (number, (lasts, doubted_after)) in told.enumerate() {
+            let current = PerPhase::all(Amps::milli(number as i32));
+            let mut first = None;
+            for passed in 1..=lasts {
+                second += 1;
+                let now = Moment::from_millis(second * 1000);
+                age.update(&meter(), &tuning, Some(&Sample { current, ..sample(second) }), &Proven::default(), now);
+                if age.is_doubtful(&meter(), &tuning, now) {
+                    first.get_or_insert(passed - 1);
+                }
+            }
+            assert_eq!(first, doubted_after, "{lasts} s at {second} s");
         }
     }
 

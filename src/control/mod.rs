@@ -24,6 +24,7 @@ mod served;
 mod setpoint;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod work;
 
 pub use exposure::Exposure;
@@ -44,6 +45,7 @@ use queue::{Setting, Sight, Wish};
 use sabotage::Bug;
 use serde::{Deserialize, Serialize};
 use setpoint::Scene;
+use trial::{Bench, Trial};
 use work::{Work, refill};
 
 /// The step runs at least this often, so that ages, holds and renewals are never late by more.
@@ -149,6 +151,8 @@ pub struct State {
     #[serde(skip)]
     work: Option<Box<Work>>,
     ages: Vec<Age>,
+    /// By meter.
+    trials: Vec<Trial>,
     /// By circuit, and then those in watts.
     rows: Vec<RowMemory>,
     scale: power::Scale,
@@ -188,6 +192,7 @@ impl State {
         State {
             work: None,
             ages: site.meters.iter().map(|_| Age::lost()).collect(),
+            trials: site.meters.iter().map(|_| Trial::default()).collect(),
             rows: vec![RowMemory::default(); site.circuits.len() + power::ROWS],
             scale: power::Scale::new(site),
             cars: site.evses.iter().map(|evse| Car::unknown(evse, now)).collect(),
@@ -228,7 +233,9 @@ impl State {
 
     /// Was it made for such a site? What is read from outside may not have been.
     pub fn fits(&self, site: &Site) -> bool {
-        (self.ages.len(), self.cars.len()) == (site.meters.len(), site.evses.len())
+        (self.ages.len(), self.trials.len(), self.cars.len())
+            == (site.meters.len(), site.meters.len(), site.evses.len())
+            && self.trials.iter().all(|trial| trial.fits(site.evses.len()))
             && (self.rows.len(), self.exposures.len()) == (site.circuits.len() + power::ROWS, site.circuits.len())
             && self.rows.iter().flat_map(RowMemory::awaited).all(|evse| evse.0 < site.evses.len())
             && self.cars.iter().all(|car| car.because.circuit().is_none_or(|id| id.0 < site.circuits.len()))
@@ -313,6 +320,7 @@ fn look(setting: &Setting, state: &mut State, observation: &Observation, work: &
     refill(&mut work.before, state.cars.iter().map(|car| car.setpoint));
     let told = site.evse_ids().zip(&state.cars).zip(&observation.reports).zip(&work.sights);
     refill(&mut work.wishes, told.map(|(((id, car), report), sight)| queue::wish(setting, id, car, report, *sight)));
+    try_meters(site, state, work, now);
     rows(setting, state, work);
     power::view(setting, state, work);
     count_exposure(setting, state, observation, work);
@@ -325,17 +333,10 @@ fn look(setting: &Setting, state: &mut State, observation: &Observation, work: &
 
 fn freshness(site: &Site, state: &mut State, observation: &Observation, work: &mut Work, now: Moment) {
     let (plan, draws) = (&work.plan, &work.draws);
-    let proven = |circuit: CircuitId| {
-        let below = plan.evses_below(circuit).iter().map(|id| &draws[id.0]).filter(|draw| draw.is_measured);
-        below.fold(Proven::default(), |sum, draw| Proven {
-            cars: sum.cars + 1,
-            draw: PerPhase::from_fn(|phase| sum.draw[phase] + draw.seen[phase]),
-            late: sum.late.max(draw.blind),
-        })
-    };
     let ages = state.ages.iter_mut().zip(&site.meters).zip(&observation.samples);
-    let freshness = ages
-        .map(|((age, meter), sample)| age.update(meter, &site.tuning, sample.as_ref(), &proven(meter.circuit), now));
+    let freshness = ages.map(|((age, meter), sample)| {
+        age.update(meter, &site.tuning, sample.as_ref(), &Proven::below(plan.evses_below(meter.circuit), draws), now)
+    });
     refill(&mut work.freshness, freshness);
 }
 
@@ -349,6 +350,17 @@ fn hear_samples(site: &Site, observation: &Observation, work: &mut Work) {
         Sample { current, ..*sample }
     };
     refill(&mut work.samples, observation.samples.iter().map(|sample| sample.as_ref().map(heard)));
+}
+
+/// Meters that repeat themselves for long: does one that cars' own meters could contradict still measure?
+fn try_meters(site: &Site, state: &mut State, work: &mut Work, now: Moment) {
+    let State { trials, ages, cars, .. } = state;
+    let Work { plan, draws, wishes, .. } = work;
+    for ((meter, age), trial) in site.meters.iter().zip(&*ages).zip(trials) {
+        let below = plan.evses_below(meter.circuit);
+        let proven = Proven::below(below, draws);
+        trial.update(&Bench { site, meter, age, proven, below, cars, draws, now }, wishes);
+    }
 }
 
 /// What new samples say of chargers: of those that cannot be reached, and of cuts whose time is over.

@@ -37,6 +37,8 @@ pub enum Reason {
     MeterStale(CircuitId),
     /// The meter of this circuit is lost (or has not been heard yet): fallback.
     MeterLost(CircuitId),
+    /// Lowered for a moment, because the meter of this circuit has not said anything new for long: does it still measure?
+    MeterTest(CircuitId),
     /// The charger cannot be reached; this is what it counts for.
     Unreachable,
     /// The charger takes more than it was told; the others make room.
@@ -63,6 +65,7 @@ impl Reason {
             | Reason::AwaitsCut
             | Reason::MeterStale(_)
             | Reason::MeterLost(_)
+            | Reason::MeterTest(_)
             | Reason::Unreachable
             | Reason::Disobeys
             | Reason::Breach => None,
@@ -88,6 +91,7 @@ impl Reason {
             Reason::AwaitsCut => "awaits_cut",
             Reason::MeterStale(_) => "meter_stale",
             Reason::MeterLost(_) => "meter_lost",
+            Reason::MeterTest(_) => "meter_test",
             Reason::Unreachable => "unreachable",
             Reason::Disobeys => "disobeys",
             Reason::Breach => "breach",
@@ -100,7 +104,8 @@ impl Reason {
             Reason::Circuit(circuit, _)
             | Reason::Waiting(circuit, _)
             | Reason::MeterStale(circuit)
-            | Reason::MeterLost(circuit) => Some(*circuit),
+            | Reason::MeterLost(circuit)
+            | Reason::MeterTest(circuit) => Some(*circuit),
             _ => None,
         }
     }
@@ -133,6 +138,9 @@ impl Reason {
             Reason::AwaitsCut => "rises when another car has made room".into(),
             Reason::MeterStale(circuit) => format!("meter of {} is late: no raises", site.circuit(*circuit).name),
             Reason::MeterLost(circuit) => format!("meter of {} is silent: fallback", site.circuit(*circuit).name),
+            Reason::MeterTest(circuit) => {
+                format!("lowered for a moment: does the meter of {} still measure?", site.circuit(*circuit).name)
+            }
             Reason::Unreachable => "charger not reachable: it falls back by itself".into(),
             Reason::Disobeys => "takes more than it was told; the others make room".into(),
             Reason::Breach => "internal check failed: fallback".into(),

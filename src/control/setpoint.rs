@@ -105,7 +105,8 @@ fn cut(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory], desk: &mut Des
         // No row is short, but what somebody may have can have become less. What a car leaves by itself is no unrest.
         for ask in queue {
             let alone = Share { evse: ask.evse, amps: ask.alone(), because: ask.capped };
-            lower(scene, &mut cars[ask.evse.0], memory, &alone, ask.capped != Reason::Full);
+            let is_unrest = !matches!(ask.capped, Reason::Full | Reason::MeterTest(_));
+            lower(scene, &mut cars[ask.evse.0], memory, &alone, is_unrest);
         }
         return;
     }

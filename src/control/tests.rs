@@ -72,7 +72,9 @@ impl World {
                 }
             }
         }
-        let sample = Sample { at: self.now, current: PerPhase(load), watts: None, millivolts: None };
+        // No two voltages are alike.
+        let volts = PerPhase::all(230_000 + (self.now.as_millis() / 1000 % 7) as i32);
+        let sample = Sample { at: self.now, current: PerPhase(load), watts: None, millivolts: Some(volts) };
         self.seen.samples[0] = Some(sample);
         self.step()
     }

@@ -26,6 +26,7 @@ pub struct RawPlant {
     meter_latency_ms: Option<u64>,
     meter_jitter_ms: Option<u64>,
     meter_lost_permille: Option<u32>,
+    meter_volts: Option<bool>,
 }
 
 impl RawPlant {
@@ -45,6 +46,7 @@ impl RawPlant {
             meter_latency: self.meter_latency_ms.map_or(usual.meter_latency, Duration::from_millis),
             meter_jitter: self.meter_jitter_ms.map_or(usual.meter_jitter, Duration::from_millis),
             meter_lost_permille: self.meter_lost_permille.unwrap_or(usual.meter_lost_permille),
+            meter_volts: self.meter_volts.unwrap_or(usual.meter_volts),
             ..usual
         }
     }

@@ -20,6 +20,12 @@ const UNDER_WAY_MOST: usize = 64;
 const SPIKE: Amps = Amps::whole(300);
 const SPIKES: f64 = 0.02;
 
+/// Voltages are told in steps of so many millivolts, and stray so many steps from their usual value.
+const VOLT_STEP: i64 = 100;
+const STRAY: i64 = 5;
+/// Streams of chance of the voltages.
+const VOLT_STREAMS: u64 = 4_000_000;
+
 /// How a meter answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Voice {
@@ -49,13 +55,29 @@ pub struct VirtualMeter {
     latency: Duration,
     jitter: Duration,
     lost: f64,
-    millivolts: PerPhase<i32>,
+    /// `None`: it tells currents only.
+    volts: Option<Volts>,
     dice: Dice,
     /// How it answers.
     pub voice: Voice,
     due: Moment,
     last: Flow,
+    /// As last told.
+    millivolts: Option<PerPhase<i32>>,
     under_way: VecDeque<(Moment, Sample)>,
+}
+
+/// What it tells of the voltages: they wander, so that no two samples are quite alike.
+#[derive(Debug, Clone)]
+struct Volts {
+    usual: i32,
+    dice: Dice,
+}
+
+impl Volts {
+    fn read(&mut self) -> PerPhase<i32> {
+        PerPhase::from_fn(|_| self.usual + (self.dice.between(-STRAY, STRAY) * VOLT_STEP) as i32)
+    }
 }
 
 impl VirtualMeter {
@@ -74,11 +96,15 @@ impl VirtualMeter {
             latency: script.meter_latency,
             jitter: script.meter_jitter,
             lost: f64::from(script.meter_lost_permille) / 1000.0,
-            millivolts: PerPhase::all((volts * 1000.0) as i32),
+            volts: script.meter_volts.then(|| Volts {
+                usual: (volts * 1000.0) as i32,
+                dice: Dice::new(script.seed, VOLT_STREAMS + id.0 as u64),
+            }),
             dice: Dice::new(script.seed, id.0 as u64),
             voice: Voice::Clear,
             due: Moment::START + meter.interval,
             last: Flow::default(),
+            millivolts: None,
             under_way: VecDeque::new(),
         }
     }
@@ -101,13 +127,16 @@ impl VirtualMeter {
     /// What it reads now: in steps of its resolution; `Err` where it gives no sample, and why.
     pub fn take(&mut self, now: Moment, flow: &Flow) -> Result<Sample, &'static str> {
         match self.voice {
-            Voice::Clear | Voice::Turned(_) | Voice::Swapped(..) | Voice::Spikes => self.last = self.read(*flow),
+            Voice::Clear | Voice::Turned(_) | Voice::Swapped(..) | Voice::Spikes => {
+                self.last = self.read(*flow);
+                self.millivolts = self.volts.as_mut().map(Volts::read);
+            }
             Voice::Frozen => {}
             Voice::Silent => return Err("no answer"),
             Voice::NotANumber => return Err("the currents are not available"),
         }
-        let (current, watts) = (self.last.current, Some(self.last.watts));
-        Ok(Sample { at: now, current, watts, millivolts: Some(self.millivolts) })
+        let watts = self.millivolts.map(|_| self.last.watts);
+        Ok(Sample { at: now, current: self.last.current, watts, millivolts: self.millivolts })
     }
 
     fn read(&mut self, mut flow: Flow) -> Flow {

@@ -38,6 +38,8 @@ pub struct Script {
     pub meter_jitter: Duration,
     /// Of a thousand samples so many are lost.
     pub meter_lost_permille: u32,
+    /// Do meters tell power and voltage beside the current? Then no two of their samples are quite alike.
+    pub meter_volts: bool,
     /// The plant's time step: longer where a month is to pass and nothing happens within seconds.
     pub tick: Duration,
 }
@@ -57,6 +59,7 @@ impl Default for Script {
             meter_latency: Duration::from_millis(100),
             meter_jitter: Duration::ZERO,
             meter_lost_permille: 0,
+            meter_volts: true,
             tick: TICK,
         }
     }

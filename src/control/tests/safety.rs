@@ -214,20 +214,22 @@ fn a_meter_that_repeats_itself_is_no_meter() {
     world.house = [16; 3];
     world.run(20);
     assert_eq!(world.amps()[0], 8);
-    // From now on the meter says the same again and again, while the car takes six instead of eight, then more.
-    world.policy.evses[0].ceiling = Some(Amps::whole(6));
-    let last = world.seen.samples[0].unwrap().current;
+    // From now on the meter says the same again and again; after a while the car takes six instead of eight, then more.
+    let last = world.seen.samples[0].unwrap();
     let mut freshness = Vec::new();
-    for _ in 0..40 {
+    for second in 0..50 {
         world.now = world.now + Duration::from_secs(1);
-        world.seen.samples[0] = Some(Sample { at: world.now, current: last, watts: None, millivolts: None });
+        world.seen.samples[0] = Some(Sample { at: world.now, ..last });
+        if second == 8 {
+            world.policy.evses[0].ceiling = Some(Amps::whole(6));
+        }
         let own = world.state.cars[0].setpoint;
         world.takes(0, own);
         freshness.push(world.step().rows[0].freshness);
     }
-    assert_eq!(freshness[8], Freshness::Fresh);
-    assert_eq!(freshness[14], Freshness::Stale, "{freshness:?}");
-    assert_eq!(freshness[25], Freshness::Lost, "{freshness:?}");
+    assert_eq!(freshness[16], Freshness::Fresh);
+    assert_eq!(freshness[22], Freshness::Stale, "{freshness:?}");
+    assert_eq!(freshness[33], Freshness::Lost, "{freshness:?}");
 }
 
 #[test]

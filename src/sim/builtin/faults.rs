@@ -23,6 +23,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const SITE_STREAM: u64 = 2_000_000;
 const FAULT_STREAM: u64 = 2_000_001;
 const CAR_STREAMS: u64 = 2_000_002;
+const METER_STREAM: u64 = 3_000_000;
 /// Faults of a day at most: one each half hour.
 const FAULTS_MOST: usize = 48;
 /// The slowest car here: a second and a half of network, two and a half of lag, and its whole ramp.
@@ -60,6 +61,7 @@ pub fn faults(seed: u64) -> Scenario {
         network,
         meter_latency: millis(dice, 0, 300),
         meter_jitter: if dice.chance(0.3) { millis(dice, 100, 1_500) } else { Duration::ZERO },
+        meter_volts: !Dice::new(seed, METER_STREAM).chance(0.25),
         meter_lost_permille: if dice.chance(0.3) { dice.between(1, 200) as u32 } else { 0 },
         ..Script::default()
     };

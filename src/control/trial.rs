@@ -1,0 +1,100 @@
+//! Does a meter that repeats itself still measure? One car is lowered a little, and the meter has to show it.
+//!
+//! A house at rest looks like a frozen meter. So a meter that has said the same for longer than it is known to
+//! ([`Age::is_doubtful`]) is tried: if the car's own meter shows the fall and this one does not, [`Age`] finds it frozen.
+//! Whatever else it says ends the trial, and the car rises again as any other. A trial raises nobody and pauses nobody.
+
+use super::allocation::Ask;
+use super::car::Car;
+use super::draw::Draw;
+use super::freshness::{Age, Proven};
+use super::queue::Wish;
+use super::reason::Reason;
+use crate::site::{EvseId, Meter, Site};
+use crate::time::{Duration, Moment};
+use crate::units::Amps;
+use serde::{Deserialize, Serialize};
+
+/// The fall that is asked for, beyond what the meter may miss: more than any car's own meter wavers.
+const FALL: Amps = Amps::whole(1);
+/// A trial that has shown nothing, because the car did not fall, is repeated with another one after so long.
+const TRY_AGAIN: Duration = Duration::from_secs(60);
+
+/// What is remembered of a meter's trials.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Trial {
+    lowered: Option<Lowered>,
+    /// Who was lowered last: the next time it is another one.
+    last: Option<EvseId>,
+    rests_until: Moment,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Lowered {
+    evse: EvseId,
+    to: Amps,
+    since: Moment,
+    /// By then the fall must have shown in both meters.
+    until: Moment,
+}
+
+/// What a trial depends on.
+pub(super) struct Bench<'a> {
+    pub site: &'a Site,
+    pub meter: &'a Meter,
+    pub age: &'a Age,
+    /// What the cars below the meter take by their own.
+    pub proven: Proven,
+    /// Those cars.
+    pub below: &'a [EvseId],
+    pub cars: &'a [Car],
+    pub draws: &'a [Draw],
+    pub now: Moment,
+}
+
+impl Trial {
+    /// Ends a trial or begins one, and caps the ask of the car that is lowered for it.
+    pub(super) fn update(&mut self, bench: &Bench, wishes: &mut [Wish]) {
+        let Bench { site, meter, age, now, .. } = *bench;
+        if let Some(lowered) = self.lowered {
+            let has_spoken = age.repeats_since().is_none_or(|since| since > lowered.since);
+            let is_vain = now >= lowered.until && !age.is_contradicted();
+            if has_spoken || is_vain {
+                self.lowered = None;
+                self.rests_until = if is_vain { now + TRY_AGAIN } else { now };
+            }
+        } else if now >= self.rests_until && age.is_doubtful(meter, &site.tuning, now) {
+            self.lowered = self.choose(bench, wishes);
+            self.last = self.lowered.map_or(self.last, |lowered| Some(lowered.evse));
+        }
+        let Some(Lowered { evse, to, .. }) = self.lowered else { return };
+        if let Some(Ok(ask)) = wishes.get_mut(evse.0).map(|wish| &mut wish.ask)
+            && to < ask.most
+        {
+            (ask.most, ask.capped) = (to, Reason::MeterTest(meter.circuit));
+        }
+    }
+
+    /// Is the EVSE that it speaks of one of so many?
+    pub(super) fn fits(&self, evses: usize) -> bool {
+        self.lowered.iter().map(|lowered| lowered.evse).chain(self.last).all(|evse| evse.0 < evses)
+    }
+
+    /// The next after the last one that takes more than it would without us, and more than its least, by so much that the
+    /// meter cannot miss it.
+    fn choose(&self, bench: &Bench, wishes: &[Wish]) -> Option<Lowered> {
+        let Bench { site, meter, proven, below, cars, draws, now, .. } = *bench;
+        let to = |ask: &Ask| {
+            let (evse, draw) = (site.evse(ask.evse), &draws[ask.evse.0]);
+            let takes = draw.seen.most();
+            let to = ask.step.floor(takes - meter.resolution - meter.resolution - FALL);
+            let is_fit = draw.is_measured && cars[ask.evse.0].is_at_rest(evse, now) && takes > evse.fallback;
+            (is_fit && to >= ask.least && to < cars[ask.evse.0].setpoint).then_some(to)
+        };
+        let asks = below.iter().filter_map(|id| wishes[id.0].ask.as_ref().ok());
+        let able = asks.filter_map(|ask| Some((ask.evse, to(ask)?)));
+        let (evse, to) = able.min_by_key(|(evse, _)| (self.last.is_some_and(|last| *evse <= last), *evse))?;
+        let until = now + site.evse(evse).response + proven.late + proven.late + meter.interval;
+        Some(Lowered { evse, to, since: now, until })
+    }
+}
