@@ -25,6 +25,7 @@ mod setpoint;
 #[cfg(test)]
 mod tests;
 mod trial;
+pub mod wiring;
 mod work;
 
 pub use exposure::Exposure;
@@ -45,7 +46,8 @@ use queue::{Setting, Sight, Wish};
 use sabotage::Bug;
 use serde::{Deserialize, Serialize};
 use setpoint::Scene;
-use trial::{Bench, Trial};
+use trial::Trial;
+use wiring::{Miswired, Watch};
 use work::{Work, refill};
 
 /// The step runs at least this often, so that ages, holds and renewals are never late by more.
@@ -109,6 +111,8 @@ pub struct Row {
     pub headroom: PerPhase<Amps>,
     /// What cars have added above its limit, by its meter.
     pub exposure: Exposure,
+    /// Its meter shows cars' steps where they are not: it counts as lost.
+    pub miswired: Option<Miswired>,
 }
 
 /// An EVSE as the step saw it.
@@ -153,6 +157,8 @@ pub struct State {
     ages: Vec<Age>,
     /// By meter.
     trials: Vec<Trial>,
+    /// By meter.
+    watches: Vec<Watch>,
     /// By circuit, and then those in watts.
     rows: Vec<RowMemory>,
     scale: power::Scale,
@@ -193,6 +199,7 @@ impl State {
             work: None,
             ages: site.meters.iter().map(|_| Age::lost()).collect(),
             trials: site.meters.iter().map(|_| Trial::default()).collect(),
+            watches: site.meters.iter().map(|meter| Watch::new(site, meter.circuit)).collect(),
             rows: vec![RowMemory::default(); site.circuits.len() + power::ROWS],
             scale: power::Scale::new(site),
             cars: site.evses.iter().map(|evse| Car::unknown(evse, now)).collect(),
@@ -236,6 +243,8 @@ impl State {
         (self.ages.len(), self.trials.len(), self.cars.len())
             == (site.meters.len(), site.meters.len(), site.evses.len())
             && self.trials.iter().all(|trial| trial.fits(site.evses.len()))
+            && self.watches.len() == site.meters.len()
+            && self.watches.iter().zip(&site.meters).all(|(watch, meter)| watch.fits(site, meter.circuit))
             && (self.rows.len(), self.exposures.len()) == (site.circuits.len() + power::ROWS, site.circuits.len())
             && self.rows.iter().flat_map(RowMemory::awaited).all(|evse| evse.0 < site.evses.len())
             && self.cars.iter().all(|car| car.because.circuit().is_none_or(|id| id.0 < site.circuits.len()))
@@ -320,9 +329,10 @@ fn look(setting: &Setting, state: &mut State, observation: &Observation, work: &
     refill(&mut work.before, state.cars.iter().map(|car| car.setpoint));
     let told = site.evse_ids().zip(&state.cars).zip(&observation.reports).zip(&work.sights);
     refill(&mut work.wishes, told.map(|(((id, car), report), sight)| queue::wish(setting, id, car, report, *sight)));
-    try_meters(site, state, work, now);
+    trial::try_meters(site, state, work, now);
     rows(setting, state, work);
     power::view(setting, state, work);
+    wiring::watch(site, state, observation, work);
     count_exposure(setting, state, observation, work);
     let Work { queue, ranks, wishes, apart, .. } = work;
     queue::sort(queue, ranks, setting, wishes, &state.cars, &observation.reports);
@@ -333,9 +343,13 @@ fn look(setting: &Setting, state: &mut State, observation: &Observation, work: &
 
 fn freshness(site: &Site, state: &mut State, observation: &Observation, work: &mut Work, now: Moment) {
     let (plan, draws) = (&work.plan, &work.draws);
-    let ages = state.ages.iter_mut().zip(&site.meters).zip(&observation.samples);
-    let freshness = ages.map(|((age, meter), sample)| {
-        age.update(meter, &site.tuning, sample.as_ref(), &Proven::below(plan.evses_below(meter.circuit), draws), now)
+    let watched = site.meters.iter().zip(&state.watches);
+    refill(&mut work.miswired, watched.map(|(meter, watch)| watch.miswired(plan.evses_below(meter.circuit))));
+    let ages = state.ages.iter_mut().zip(&site.meters).zip(&observation.samples).zip(&work.miswired);
+    let freshness = ages.map(|(((age, meter), sample), miswired)| {
+        let proven = Proven::below(plan.evses_below(meter.circuit), draws);
+        let freshness = age.update(meter, &site.tuning, sample.as_ref(), &proven, now);
+        if miswired.is_some() { Freshness::Lost } else { freshness }
     });
     refill(&mut work.freshness, freshness);
 }
@@ -350,17 +364,6 @@ fn hear_samples(site: &Site, observation: &Observation, work: &mut Work) {
         Sample { current, ..*sample }
     };
     refill(&mut work.samples, observation.samples.iter().map(|sample| sample.as_ref().map(heard)));
-}
-
-/// Meters that repeat themselves for long: does one that cars' own meters could contradict still measure?
-fn try_meters(site: &Site, state: &mut State, work: &mut Work, now: Moment) {
-    let State { trials, ages, cars, .. } = state;
-    let Work { plan, draws, wishes, .. } = work;
-    for ((meter, age), trial) in site.meters.iter().zip(&*ages).zip(trials) {
-        let below = plan.evses_below(meter.circuit);
-        let proven = Proven::below(below, draws);
-        trial.update(&Bench { site, meter, age, proven, below, cars, draws, now }, wishes);
-    }
 }
 
 /// What new samples say of chargers: of those that cannot be reached, and of cuts whose time is over.
@@ -407,7 +410,7 @@ fn bear_out(site: &Site, state: &State, observation: &Observation, work: &mut Wo
 
 /// What the meters on each EVSE's path allow: the worst of them rules, of equals the nearest.
 fn sights(site: &Site, work: &mut Work) {
-    let Work { freshness, sights_at: by_circuit, sights, .. } = work;
+    let Work { freshness, miswired, sights_at: by_circuit, sights, .. } = work;
     by_circuit.clear();
     // Parents come first.
     for id in site.circuit_ids() {
@@ -415,7 +418,10 @@ fn sights(site: &Site, work: &mut Work) {
         let above = circuit.parent.map_or(Sight::Clear, |parent| by_circuit[parent.0]);
         let own = circuit.meter.map_or(Freshness::Unmetered, |meter| freshness[meter.0]);
         by_circuit.push(match (own, above) {
-            (Freshness::Lost, _) => Sight::Lost(id),
+            (Freshness::Lost, _) => Sight::Lost(match circuit.meter.and_then(|meter| miswired[meter.0]) {
+                Some(wrong) => Reason::MeterWiring(id, wrong.phase),
+                None => Reason::MeterLost(id),
+            }),
             (Freshness::Stale, Sight::Clear | Sight::Stale(_)) => Sight::Stale(id),
             (Freshness::Stale | Freshness::Fresh | Freshness::Unmetered, above) => above,
         });

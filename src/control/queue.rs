@@ -49,8 +49,8 @@ pub(super) enum Sight {
     Clear,
     /// No raises.
     Stale(CircuitId),
-    /// No more than the fallback.
-    Lost(CircuitId),
+    /// No more than the fallback, and why.
+    Lost(Reason),
 }
 
 /// What all parts of one step are told.
@@ -212,7 +212,7 @@ fn ask(
 
 fn most(evse: &Evse, who: &Entitlement, car: &Car, report: &Report, sight: Sight) -> (Amps, Reason) {
     let seen = match sight {
-        Sight::Lost(circuit) => Some((evse.fallback, Reason::MeterLost(circuit))),
+        Sight::Lost(because) => Some((evse.fallback, because)),
         Sight::Stale(_) if sabotage::has(Bug::StaleRaises) => None,
         Sight::Stale(circuit) => Some((car.setpoint, Reason::MeterStale(circuit))),
         Sight::Clear => None,

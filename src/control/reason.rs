@@ -37,7 +37,9 @@ pub enum Reason {
     MeterStale(CircuitId),
     /// The meter of this circuit is lost (or has not been heard yet): fallback.
     MeterLost(CircuitId),
-    /// Lowered for a moment, because the meter of this circuit has not said anything new for long: does it still measure?
+    /// The meter of this circuit shows what cars take on this phase elsewhere, or with the wrong sign: fallback.
+    MeterWiring(CircuitId, Phase),
+    /// Lowered for a moment to try the meter of this circuit: it has said nothing new for long, or something strange.
     MeterTest(CircuitId),
     /// The charger cannot be reached; this is what it counts for.
     Unreachable,
@@ -65,6 +67,7 @@ impl Reason {
             | Reason::AwaitsCut
             | Reason::MeterStale(_)
             | Reason::MeterLost(_)
+            | Reason::MeterWiring(..)
             | Reason::MeterTest(_)
             | Reason::Unreachable
             | Reason::Disobeys
@@ -91,6 +94,7 @@ impl Reason {
             Reason::AwaitsCut => "awaits_cut",
             Reason::MeterStale(_) => "meter_stale",
             Reason::MeterLost(_) => "meter_lost",
+            Reason::MeterWiring(..) => "meter_wiring",
             Reason::MeterTest(_) => "meter_test",
             Reason::Unreachable => "unreachable",
             Reason::Disobeys => "disobeys",
@@ -105,6 +109,7 @@ impl Reason {
             | Reason::Waiting(circuit, _)
             | Reason::MeterStale(circuit)
             | Reason::MeterLost(circuit)
+            | Reason::MeterWiring(circuit, _)
             | Reason::MeterTest(circuit) => Some(*circuit),
             _ => None,
         }
@@ -138,8 +143,11 @@ impl Reason {
             Reason::AwaitsCut => "rises when another car has made room".into(),
             Reason::MeterStale(circuit) => format!("meter of {} is late: no raises", site.circuit(*circuit).name),
             Reason::MeterLost(circuit) => format!("meter of {} is silent: fallback", site.circuit(*circuit).name),
+            Reason::MeterWiring(circuit, phase) => {
+                format!("{phase} is not what the meter of {} shows as {phase}: fallback", site.circuit(*circuit).name)
+            }
             Reason::MeterTest(circuit) => {
-                format!("lowered for a moment: does the meter of {} still measure?", site.circuit(*circuit).name)
+                format!("lowered for a moment to try the meter of {}", site.circuit(*circuit).name)
             }
             Reason::Unreachable => "charger not reachable: it falls back by itself".into(),
             Reason::Disobeys => "takes more than it was told; the others make room".into(),

@@ -198,7 +198,7 @@ fn raise(
         let worth = if cars[ask.evse.0].setpoint.is_positive() { worth(scene, ask, cars) } else { ask.entry };
         let car = &mut cars[ask.evse.0];
         car.because = match (scene.sights[ask.evse.0], share.because) {
-            (Sight::Lost(circuit), _) => Reason::MeterLost(circuit),
+            (Sight::Lost(because), _) => because,
             // It lacks nothing of what the row does not give.
             (_, Reason::Circuit(..) | Reason::Waiting(..)) if car.is_resting(scene.now) => Reason::CarRests,
             // It has current: what holds it down is the row, not the queue.

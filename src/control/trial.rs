@@ -3,13 +3,19 @@
 //! A house at rest looks like a frozen meter. So a meter that has said the same for longer than it is known to
 //! ([`Age::is_doubtful`]) is tried: if the car's own meter shows the fall and this one does not, [`Age`] finds it frozen.
 //! Whatever else it says ends the trial, and the car rises again as any other. A trial raises nobody and pauses nobody.
+//!
+//! A meter that has shown a car's step where it was not is tried with the same car, by a step that is large enough to
+//! show it once more (`wiring`).
 
+use super::State;
 use super::allocation::Ask;
 use super::car::Car;
 use super::draw::Draw;
 use super::freshness::{Age, Proven};
 use super::queue::Wish;
 use super::reason::Reason;
+use super::wiring;
+use super::work::Work;
 use crate::site::{EvseId, Meter, Site};
 use crate::time::{Duration, Moment};
 use crate::units::Amps;
@@ -36,35 +42,57 @@ struct Lowered {
     since: Moment,
     /// By then the fall must have shown in both meters.
     until: Moment,
+    /// What spoke against the meter's wiring, if that is tried.
+    suspicion: Option<u8>,
 }
 
 /// What a trial depends on.
-pub(super) struct Bench<'a> {
-    pub site: &'a Site,
-    pub meter: &'a Meter,
-    pub age: &'a Age,
+struct Bench<'a> {
+    site: &'a Site,
+    meter: &'a Meter,
+    age: &'a Age,
     /// What the cars below the meter take by their own.
-    pub proven: Proven,
-    /// Those cars.
-    pub below: &'a [EvseId],
-    pub cars: &'a [Car],
-    pub draws: &'a [Draw],
-    pub now: Moment,
+    proven: Proven,
+    /// Whose steps it has shown wrongly, and how often.
+    suspect: Option<(EvseId, u8)>,
+    /// All cars below it.
+    below: &'a [EvseId],
+    cars: &'a [Car],
+    draws: &'a [Draw],
+    now: Moment,
+}
+
+/// Meters that repeat themselves for long: does one that cars' own meters could contradict still measure?
+pub(super) fn try_meters(site: &Site, state: &mut State, work: &mut Work, now: Moment) {
+    let State { trials, ages, cars, watches, .. } = state;
+    let Work { plan, draws, wishes, .. } = work;
+    for (((meter, age), trial), watch) in site.meters.iter().zip(&*ages).zip(trials).zip(&*watches) {
+        let below = plan.evses_below(meter.circuit);
+        let (proven, suspect) = (Proven::below(below, draws), watch.suspect(below));
+        trial.update(&Bench { site, meter, age, proven, suspect, below, cars, draws, now }, wishes);
+    }
 }
 
 impl Trial {
     /// Ends a trial or begins one, and caps the ask of the car that is lowered for it.
-    pub(super) fn update(&mut self, bench: &Bench, wishes: &mut [Wish]) {
+    fn update(&mut self, bench: &Bench, wishes: &mut [Wish]) {
         let Bench { site, meter, age, now, .. } = *bench;
         if let Some(lowered) = self.lowered {
-            let has_spoken = age.repeats_since().is_none_or(|since| since > lowered.since);
+            let has_spoken = match lowered.suspicion {
+                Some(suspicion) => bench.suspect != Some((lowered.evse, suspicion)),
+                None => age.repeats_since().is_none_or(|since| since > lowered.since),
+            };
             let is_vain = now >= lowered.until && !age.is_contradicted();
             if has_spoken || is_vain {
                 self.lowered = None;
-                self.rests_until = if is_vain { now + TRY_AGAIN } else { now };
+                // What is tried for its wiring rises first: that is a step as well.
+                let is_over = !is_vain && lowered.suspicion.is_none();
+                self.rests_until = if is_over { now } else { now + TRY_AGAIN };
             }
-        } else if now >= self.rests_until && age.is_doubtful(meter, &site.tuning, now) {
-            self.lowered = self.choose(bench, wishes);
+        } else if now >= self.rests_until {
+            let of_wiring = bench.suspect.and_then(|suspect| self.choose(bench, wishes, Some(suspect)));
+            let is_doubtful = || age.is_doubtful(meter, &site.tuning, now);
+            self.lowered = of_wiring.or_else(|| is_doubtful().then(|| self.choose(bench, wishes, None)).flatten());
             self.last = self.lowered.map_or(self.last, |lowered| Some(lowered.evse));
         }
         let Some(Lowered { evse, to, .. }) = self.lowered else { return };
@@ -80,21 +108,23 @@ impl Trial {
         self.lowered.iter().map(|lowered| lowered.evse).chain(self.last).all(|evse| evse.0 < evses)
     }
 
-    /// The next after the last one that takes more than it would without us, and more than its least, by so much that the
+    /// The one whose steps are suspected; else the next after the last one that takes more than it would without us, and more than its least, by so much that the
     /// meter cannot miss it.
-    fn choose(&self, bench: &Bench, wishes: &[Wish]) -> Option<Lowered> {
+    fn choose(&self, bench: &Bench, wishes: &[Wish], suspect: Option<(EvseId, u8)>) -> Option<Lowered> {
         let Bench { site, meter, proven, below, cars, draws, now, .. } = *bench;
+        let fall = if suspect.is_some() { wiring::STEP + FALL } else { FALL };
         let to = |ask: &Ask| {
             let (evse, draw) = (site.evse(ask.evse), &draws[ask.evse.0]);
             let takes = draw.seen.most();
-            let to = ask.step.floor(takes - meter.resolution - meter.resolution - FALL);
+            let to = ask.step.floor(takes - meter.resolution - meter.resolution - fall);
             let is_fit = draw.is_measured && cars[ask.evse.0].is_at_rest(evse, now) && takes > evse.fallback;
             (is_fit && to >= ask.least && to < cars[ask.evse.0].setpoint).then_some(to)
         };
-        let asks = below.iter().filter_map(|id| wishes[id.0].ask.as_ref().ok());
+        let is_asked = |id: &&EvseId| suspect.is_none_or(|(suspect, _)| suspect == **id);
+        let asks = below.iter().filter(is_asked).filter_map(|id| wishes[id.0].ask.as_ref().ok());
         let able = asks.filter_map(|ask| Some((ask.evse, to(ask)?)));
         let (evse, to) = able.min_by_key(|(evse, _)| (self.last.is_some_and(|last| *evse <= last), *evse))?;
         let until = now + site.evse(evse).response + proven.late + proven.late + meter.interval;
-        Some(Lowered { evse, to, since: now, until })
+        Some(Lowered { evse, to, since: now, until, suspicion: suspect.map(|(_, wrong)| wrong) })
     }
 }

@@ -8,6 +8,7 @@ use super::observation::Sample;
 use super::queue::{Rank, Sight, Wish};
 use super::reason::Reason;
 use super::setpoint::Desk;
+use super::wiring::Miswired;
 use crate::site::{EvseId, Site};
 use crate::units::Amps;
 
@@ -19,6 +20,7 @@ pub(super) struct Work {
     // By meter.
     pub samples: Vec<Option<Sample>>,
     pub freshness: Vec<Freshness>,
+    pub miswired: Vec<Option<Miswired>>,
     // By EVSE.
     pub draws: Vec<Draw>,
     pub sights: Vec<Sight>,
@@ -44,6 +46,7 @@ impl Work {
             plan,
             samples: Vec::new(),
             freshness: Vec::new(),
+            miswired: Vec::new(),
             draws: Vec::new(),
             sights: Vec::new(),
             before: Vec::new(),

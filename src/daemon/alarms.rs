@@ -2,8 +2,9 @@
 
 use crate::config::Config;
 use crate::control::observation::{Accepted, Link};
+use crate::control::wiring::{Miswired, Seen};
 use crate::control::{Decision, Freshness, Observation};
-use crate::site::EvseId;
+use crate::site::{EvseId, Meter, Site};
 use crate::status::{Alarm, PolicyStatus, Severity};
 use crate::time::{Duration, Moment};
 use chrono::{DateTime, Utc};
@@ -90,11 +91,14 @@ pub(super) fn find(
 
 fn meters(config: &Config, seen: &Observation, decision: &Decision) -> Vec<Finding> {
     let site = &config.site;
-    let lost =
-        site.meters.iter().enumerate().filter(|(_, meter)| {
-            decision.rows.get(meter.circuit.0).is_some_and(|row| row.freshness == Freshness::Lost)
-        });
-    lost.map(|(index, meter)| {
+    let lost = site.meters.iter().enumerate().filter_map(|(index, meter)| {
+        let row = decision.rows.get(meter.circuit.0).filter(|row| row.freshness == Freshness::Lost)?;
+        Some((index, meter, row.miswired))
+    });
+    lost.map(|(index, meter, miswired)| {
+        if let Some(wrong) = miswired {
+            return miswiring(site, meter, wrong);
+        }
         let why = match seen.faults.get(index).and_then(Option::as_ref) {
             Some(fault) => fault.clone(),
             None => format!("meter \"{}\": too few good samples yet", meter.id),
@@ -103,6 +107,19 @@ fn meters(config: &Config, seen: &Observation, decision: &Decision) -> Vec<Findi
         Finding::new(format!("meter-{}-lost", meter.id), Severity::Error, text)
     })
     .collect()
+}
+
+fn miswiring(site: &Site, meter: &Meter, wrong: Miswired) -> Finding {
+    let (car, phase, meter, circuit) =
+        (&site.evse(wrong.evse).id, wrong.phase, &meter.id, &site.circuit(meter.circuit).name);
+    let seen = match wrong.seen {
+        Seen::Turned => format!("meter \"{meter}\" shows with the wrong sign: turn the current transformer of {phase}"),
+        Seen::On(other) => format!(
+            "meter \"{meter}\" shows on {other}: check the charger's rotation, and the meter's {phase} and {other}"
+        ),
+    };
+    let text = format!("what charger \"{car}\" takes on {phase}, {seen}; the cars behind {circuit} are on fallback");
+    Finding::new(format!("meter-{meter}-wiring"), Severity::Error, text)
 }
 
 fn overloads(config: &Config, decision: &Decision) -> Vec<Finding> {

@@ -134,7 +134,7 @@ function sentence(status) {
     : `${taking.length} cars are charging`;
   const wait = paused === 0 ? '' : paused === 1 ? ', one is paused' : `, ${paused} are paused`;
   const main = status.circuits[0];
-  if (main.freshness === 'lost') return `${cars}${wait}. The meter is silent: cars are on fallback.`;
+  if (main.freshness === 'lost') return `${cars}${wait}. The meter is lost: cars are on fallback.`;
   if (!main.headroom_a) return `${cars}${wait}. What is left is not known.`;
   const left = main.headroom_a.slice(0, shown.phases);
   const least = Math.min(...left);

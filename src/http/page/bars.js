@@ -92,7 +92,7 @@ export function freshness(circuit) {
   switch (circuit.freshness) {
     case 'fresh': return `meter fresh, read ${amount} ago`;
     case 'stale': return `meter late, read ${amount} ago: no raises`;
-    case 'lost': return circuit.age_s == null ? 'meter not heard yet: fallback' : `meter silent for ${span(circuit.age_s)}: fallback`;
+    case 'lost': return circuit.age_s == null ? 'meter not heard yet: fallback' : `meter lost, read ${span(circuit.age_s)} ago: fallback`;
     default: return 'no meter';
   }
 }

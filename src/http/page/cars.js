@@ -74,7 +74,7 @@ export function kindOf(evse) {
   if (['faulted', 'unavailable'].includes(evse.plug)) return 'broken';
   if (evse.plug === 'available') return 'free';
   // Nobody may take a fallback for a share that was worked out.
-  if (['meter_lost', 'breach', 'unreachable'].includes(evse.reason)) return 'fallback';
+  if (['meter_lost', 'meter_wiring', 'breach', 'unreachable'].includes(evse.reason)) return 'fallback';
   return evse.setpoint_a > 0 ? 'given' : 'paused';
 }
 

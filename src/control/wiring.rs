@@ -1,0 +1,311 @@
+//! Does a meter show a car's steps where they happen? On another phase, or with the wrong sign, it is wired wrongly.
+//!
+//! A car's own meter tells that it has stepped on a phase; the circuit's meter, less all other cars, has to step by as
+//! much on the same phase. The house steps too, so one contradiction is only a suspicion: the car is lowered once more for
+//! it (`trial`), and three in a row that are all alike are told. Three in a row that fit take it back.
+
+use super::State;
+use super::observation::{Observation, Sample};
+use super::work::Work;
+use crate::site::{CircuitId, EvseId, Site, Wiring};
+use crate::time::{Duration, Moment};
+use crate::units::{Amps, PerPhase, Phase};
+use serde::{Deserialize, Serialize};
+
+/// Smaller steps prove nothing: houses have many of that size.
+pub(super) const STEP: Amps = Amps::whole(4);
+/// What a house may add to a step, and still it is known for what it is; or a quarter of the step.
+const HOUSE: Amps = Amps::milli(1_500);
+/// A car whose own meter says no more than this more or less stands still.
+const STILL: Amps = Amps::milli(500);
+/// So many steps in a row, all alike, are no chance.
+const PROOF: u8 = 3;
+/// A step takes so long at most, from what was before to what is after: a car's start and its own meter's delay.
+const LONGEST_STEP: Duration = Duration::from_secs(60);
+
+/// A car's step was not seen where it happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Miswired {
+    /// Whose steps have shown it.
+    pub evse: EvseId,
+    /// The phase that its current is on, by its own meter and its rotation.
+    pub phase: Phase,
+    /// Where the circuit's meter shows it.
+    pub seen: Seen,
+}
+
+/// How a meter shows a car's step wrongly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Seen {
+    /// With the other sign: a transformer is the wrong way round.
+    Turned,
+    /// On this phase: of the meter or of the charger, two are exchanged.
+    On(Phase),
+}
+
+/// What new samples say of cars' steps.
+pub(super) fn watch(site: &Site, state: &mut State, observation: &Observation, work: &mut Work) {
+    let State { watches, cars, .. } = state;
+    let Work { plan, draws, below, rows, miswired, .. } = work;
+    let told = |ids: &[EvseId]| -> Amps { ids.iter().map(|id| cars[id.0].setpoint).sum() };
+    // Without a neutral a car's current is no part of a line's.
+    let meters = site.meters.iter().zip(&observation.samples).zip(watches).filter(|_| site.wiring != Wiring::Delta);
+    for ((meter, sample), watch) in meters {
+        let Some(sample) = sample else { continue };
+        let (then, ids) = (below[meter.circuit.0].then, plan.evses_below(meter.circuit));
+        let all_told = told(ids);
+        for (id, track) in watch.tracks(ids).filter(|(id, _)| draws[id.0].is_measured) {
+            let (own, is_sure) = cars[id.0].took(site.evse(id), &draws[id.0], sample.at);
+            let others = PerPhase::from_fn(|phase| then[phase] - own[phase]);
+            let told = all_told - cars[id.0].setpoint;
+            track.hear(&Pair { sample, own, others, told, is_sure }, meter.resolution);
+        }
+    }
+    for (meter, miswired) in site.meters.iter().zip(miswired) {
+        rows[meter.circuit.0].shown.miswired = *miswired;
+    }
+}
+
+/// The steps of one car, as one meter has shown them.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Track {
+    heard: Option<Moment>,
+    /// Before the step that is under way, if one is.
+    before: Option<Rest>,
+    /// What its own meter said with the last sample.
+    last: PerPhase<Amps>,
+    evidence: PerPhase<Evidence>,
+}
+
+/// What was known while the car stood still.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Rest {
+    at: Moment,
+    /// What it took by its own meter.
+    own: PerPhase<Amps>,
+    /// All others below the meter, by theirs or as assumed, and what they had been told.
+    others: PerPhase<Amps>,
+    told: Amps,
+    load: PerPhase<Amps>,
+}
+
+/// What the last steps on one phase have shown.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Evidence {
+    seen: Option<Seen>,
+    /// How many in a row were seen like that.
+    wrong: u8,
+    /// How many in a row were seen where they happened.
+    right: u8,
+    is_told: bool,
+}
+
+/// What a sample says of a car.
+#[derive(Debug, Clone, Copy)]
+struct Pair<'a> {
+    sample: &'a Sample,
+    /// What it took then by its own meter.
+    own: PerPhase<Amps>,
+    /// All others below the circuit's, as far as known, and what they have been told.
+    others: PerPhase<Amps>,
+    told: Amps,
+    /// What it took itself is no guess.
+    is_sure: bool,
+}
+
+impl Track {
+    /// Takes in a sample of a meter with this resolution.
+    fn hear(&mut self, pair: &Pair, resolution: Amps) {
+        let Pair { sample, own, others, told, is_sure } = *pair;
+        if self.heard.replace(sample.at).is_some_and(|heard| heard >= sample.at) || !is_sure {
+            return;
+        }
+        let is_at_rest = differ(&own, &self.last) <= STILL;
+        self.last = own;
+        let now = Rest { at: sample.at, own, others, told, load: sample.current };
+        let Some(before) = self.before.filter(|before| now.at.since(before.at) <= LONGEST_STEP) else {
+            self.before = is_at_rest.then_some(now);
+            return;
+        };
+        let has_stepped = differ(&own, &before.own) > STILL;
+        let have_moved = told != before.told || differ(&others, &before.others) > STILL;
+        match (have_moved, has_stepped, is_at_rest) {
+            // Somebody else has moved meanwhile.
+            (true, ..) => self.before = None,
+            (false, true, false) => {}
+            (false, true, true) => {
+                self.judge(&before, &now, sample.watts.is_some(), resolution);
+                self.before = Some(now);
+            }
+            (false, false, _) => self.before = Some(now),
+        }
+    }
+
+    /// It has stepped from one to the other: where has the circuit's meter shown that?
+    fn judge(&mut self, before: &Rest, now: &Rest, has_sign: bool, resolution: Amps) {
+        let own = PerPhase::from_fn(|phase| now.own[phase] - before.own[phase]);
+        let load = PerPhase::from_fn(|phase| now.load[phase] - before.load[phase]);
+        for phase in Phase::ALL {
+            let step = own[phase];
+            if step.abs() < STEP {
+                continue;
+            }
+            let slack = HOUSE.max(step.abs().scaled(1, 4)) + resolution + resolution;
+            let is_like = |amps: Amps, wanted: Amps| (amps - wanted).abs() <= slack;
+            // Without a sign what is exported counts as imported, and a fall may well look like a climb.
+            let has_sign = has_sign || now.load[phase] < Amps::ZERO || before.load[phase] < Amps::ZERO;
+            let is_elsewhere = |other: &Phase| {
+                is_like(load[phase], own[*other]) && is_like(load[*other], step) && (own[*other] - step).abs() >= STEP
+            };
+            let other = Phase::ALL.into_iter().filter(|other| *other != phase).find(is_elsewhere);
+            let evidence = &mut self.evidence[phase];
+            match other {
+                _ if is_like(load[phase], step) => evidence.fits(),
+                _ if has_sign && is_like(load[phase], Amps::ZERO - step) => evidence.contradicts(Seen::Turned),
+                Some(other) => evidence.contradicts(Seen::On(other)),
+                None => {}
+            }
+        }
+    }
+
+    /// What is told of it.
+    fn told(&self) -> Option<(Phase, Seen)> {
+        let told = |phase: &Phase| Some(self.evidence[*phase]).filter(|evidence| evidence.is_told)?.seen;
+        Phase::ALL.into_iter().find_map(|phase| Some((phase, told(&phase)?)))
+    }
+
+    /// How much speaks against it that is not told yet.
+    fn suspicion(&self) -> u8 {
+        self.evidence.0.iter().filter(|evidence| !evidence.is_told).map(|evidence| evidence.wrong).max().unwrap_or(0)
+    }
+}
+
+impl Evidence {
+    fn fits(&mut self) {
+        self.wrong = 0;
+        self.right = (self.right + 1).min(PROOF);
+        if self.right == PROOF || !self.is_told {
+            *self = Evidence { right: self.right, ..Evidence::default() };
+        }
+    }
+
+    fn contradicts(&mut self, seen: Seen) {
+        let is_again = self.seen == Some(seen);
+        self.wrong = if is_again { (self.wrong + 1).min(PROOF) } else { 1 };
+        (self.seen, self.right) = (Some(seen), 0);
+        self.is_told |= self.wrong == PROOF;
+    }
+}
+
+fn differ(one: &PerPhase<Amps>, other: &PerPhase<Amps>) -> Amps {
+    Phase::ALL.map(|phase| (one[phase] - other[phase]).abs()).into_iter().max().unwrap_or_default()
+}
+
+/// All tracks of one meter, in the order of the EVSEs below it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Watch(Vec<Track>);
+
+impl Watch {
+    pub(super) fn new(site: &Site, circuit: CircuitId) -> Self {
+        Watch(site.evse_ids().filter(|id| site.feeds(circuit, *id)).map(|_| Track::default()).collect())
+    }
+
+    /// Was it made for so many EVSEs below its meter?
+    pub(super) fn fits(&self, site: &Site, circuit: CircuitId) -> bool {
+        self.0.len() == site.evse_ids().filter(|id| site.feeds(circuit, *id)).count()
+    }
+
+    /// The tracks, each with its EVSE.
+    fn tracks<'a>(&'a mut self, below: &'a [EvseId]) -> impl Iterator<Item = (EvseId, &'a mut Track)> {
+        below.iter().copied().zip(&mut self.0)
+    }
+
+    /// What is told of the meter: the first.
+    pub(super) fn miswired(&self, below: &[EvseId]) -> Option<Miswired> {
+        let told =
+            |(evse, track): (&EvseId, &Track)| track.told().map(|(phase, seen)| Miswired { evse: *evse, phase, seen });
+        below.iter().zip(&self.0).find_map(told)
+    }
+
+    /// The EVSE that has shown most against it without being proof, and how much.
+    pub(super) fn suspect(&self, below: &[EvseId]) -> Option<(EvseId, u8)> {
+        let all = below.iter().zip(&self.0).map(|(evse, track)| (*evse, track.suspicion()));
+        all.filter(|(_, wrong)| *wrong > 0).max_by_key(|(evse, wrong)| (*wrong, std::cmp::Reverse(*evse)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A car that steps between 6 and 16 A each half minute, a house, and how a meter shows both; what is told each time.
+    fn tell(steps: u64, shows: impl Fn(u64, PerPhase<i32>) -> PerPhase<i32>, has_sign: bool) -> Vec<Option<Seen>> {
+        let mut track = Track::default();
+        let mut told = Vec::new();
+        for second in 0..(steps + 1) * 30 {
+            let takes = if second / 30 % 2 == 0 { 6 } else { 16 };
+            let own = PerPhase([takes, 0, 0]);
+            let current = PerPhase(shows(second, own).0.map(Amps::whole));
+            let at = Moment::from_millis(second * 1000);
+            let sample = Sample { at, current, watts: has_sign.then(PerPhase::default), millivolts: None };
+            let own = PerPhase(own.0.map(Amps::whole));
+            let (others, told_others) = (PerPhase::default(), Amps::ZERO);
+            track.hear(&Pair { sample: &sample, own, others, told: told_others, is_sure: true }, Amps::milli(100));
+            if second % 30 == 29 && second >= 30 {
+                told.push(track.told().map(|(_, seen)| seen));
+            }
+        }
+        told
+    }
+
+    fn house(own: PerPhase<i32>) -> PerPhase<i32> {
+        PerPhase([own[Phase::L1] + 4, own[Phase::L2] + 5, own[Phase::L3] + 3])
+    }
+
+    #[test]
+    fn three_steps_with_the_wrong_sign_are_told_and_two_are_not() {
+        let turned = |_, own| PerPhase([-house(own)[Phase::L1], 5, 3]);
+        assert_eq!(tell(4, turned, true), [None, None, Some(Seen::Turned), Some(Seen::Turned)]);
+    }
+
+    #[test]
+    fn three_steps_on_another_phase_are_told() {
+        let swapped = |_, own| PerPhase([5, house(own)[Phase::L1], 3]);
+        let told = Some(Seen::On(Phase::L2));
+        assert_eq!(tell(4, swapped, true), [None, None, told, told]);
+    }
+
+    #[test]
+    fn three_steps_that_fit_take_it_back() {
+        let turned = |second: u64, own| {
+            let [first, second_phase, third] = house(own).0;
+            PerPhase([if second < 120 { -first } else { first }, second_phase, third])
+        };
+        let told = tell(8, turned, true);
+        assert_eq!(told[2], Some(Seen::Turned));
+        assert_eq!(told[7], None, "{told:?}");
+        assert_eq!(told[5], Some(Seen::Turned), "the first step after it was turned back is none: {told:?}");
+    }
+
+    #[test]
+    fn without_a_sign_a_house_that_exports_is_not_taken_for_a_turned_transformer() {
+        let unsigned = |_, own| PerPhase([20 - house(own)[Phase::L1], 5, 3]);
+        assert_eq!(tell(6, unsigned, false), [None; 6]);
+    }
+
+    #[test]
+    fn a_house_that_steps_against_the_car_now_and_then_is_no_proof() {
+        // Each third step of the car meets one of the house that is twice as large and goes the other way.
+        let odd = |second: u64, own| {
+            let [first, second_phase, third] = house(own).0;
+            let against = if second / 30 % 3 == 0 { 20 } else { 0 };
+            PerPhase([first - against, second_phase, third])
+        };
+        assert!(tell(30, odd, true).iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn a_battery_that_takes_up_what_the_car_does_is_no_fault() {
+        assert_eq!(tell(6, |_, _| PerPhase([3, 5, 3]), true), [None; 6]);
+    }
+}
