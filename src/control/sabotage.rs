@@ -17,6 +17,10 @@ pub(super) enum Bug {
     LostIgnored,
     /// A meter that repeats itself is believed.
     FrozenIgnored,
+    /// A meter that repeats itself while no car moves is never tried.
+    NeverTried,
+    /// A meter that shows cars' steps where they are not is believed.
+    WiringBelieved,
     /// Leases are renewed without a healthy step.
     RenewedWhileLost,
     /// A yes proves that the limit is in force.

@@ -14,6 +14,7 @@ use super::draw::Draw;
 use super::freshness::{Age, Proven};
 use super::queue::Wish;
 use super::reason::Reason;
+use super::sabotage::{self, Bug};
 use super::wiring;
 use super::work::Work;
 use crate::site::{EvseId, Meter, Site};
@@ -89,7 +90,7 @@ impl Trial {
                 let is_over = !is_vain && lowered.suspicion.is_none();
                 self.rests_until = if is_over { now } else { now + TRY_AGAIN };
             }
-        } else if now >= self.rests_until {
+        } else if now >= self.rests_until && !sabotage::has(Bug::NeverTried) {
             let of_wiring = bench.suspect.and_then(|suspect| self.choose(bench, wishes, Some(suspect)));
             let is_doubtful = || age.is_doubtful(meter, &site.tuning, now);
             self.lowered = of_wiring.or_else(|| is_doubtful().then(|| self.choose(bench, wishes, None)).flatten());

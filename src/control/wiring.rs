@@ -6,6 +6,7 @@
 
 use super::State;
 use super::observation::{Observation, Sample};
+use super::sabotage::{self, Bug};
 use super::work::Work;
 use crate::site::{CircuitId, EvseId, Site, Wiring};
 use crate::time::{Duration, Moment};
@@ -193,7 +194,7 @@ impl Evidence {
         let is_again = self.seen == Some(seen);
         self.wrong = if is_again { (self.wrong + 1).min(PROOF) } else { 1 };
         (self.seen, self.right) = (Some(seen), 0);
-        self.is_told |= self.wrong == PROOF;
+        self.is_told |= self.wrong == PROOF && !sabotage::has(Bug::WiringBelieved);
     }
 }
 
@@ -298,7 +299,7 @@ mod tests {
         // Each third step of the car meets one of the house that is twice as large and goes the other way.
         let odd = |second: u64, own| {
             let [first, second_phase, third] = house(own).0;
-            let against = if second / 30 % 3 == 0 { 20 } else { 0 };
+            let against = if (second / 30).is_multiple_of(3) { 20 } else { 0 };
             PerPhase([first - against, second_phase, third])
         };
         assert!(tell(30, odd, true).iter().all(Option::is_none));

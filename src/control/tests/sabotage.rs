@@ -72,6 +72,16 @@ fn a_frozen_meter_that_is_ignored_is_caught() {
 }
 
 #[test]
+fn a_meter_that_is_never_tried_is_caught() {
+    scenario_catches(Bug::NeverTried, "meter-frozen-quiet");
+}
+
+#[test]
+fn a_wrongly_wired_meter_that_is_believed_is_caught() {
+    scenario_catches(Bug::WiringBelieved, "meter-turned");
+}
+
+#[test]
 fn a_lease_renewed_without_a_healthy_step_is_caught() {
     days_catch(Bug::RenewedWhileLost, Point::FallsBack);
 }
