@@ -55,11 +55,13 @@ struct Calm {
 }
 
 /// What the cars below a meter take by their own meters.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(super) struct Proven {
     /// How many of them have said so lately; another number is another sum.
     pub cars: usize,
     pub draw: PerPhase<Amps>,
+    /// What the others are taken to draw, and what they may at most: whatever that has changed by since excuses the meter.
+    pub others: (PerPhase<Amps>, Amps),
     /// How late they may be.
     pub late: Duration,
 }
@@ -67,12 +69,25 @@ pub(super) struct Proven {
 impl Proven {
     /// Of these.
     pub(super) fn below(evses: &[EvseId], draws: &[Draw]) -> Self {
-        let measured = evses.iter().map(|id| &draws[id.0]).filter(|draw| draw.is_measured);
-        measured.fold(Proven::default(), |sum, draw| Proven {
-            cars: sum.cars + 1,
-            draw: PerPhase::from_fn(|phase| sum.draw[phase] + draw.seen[phase]),
-            late: sum.late.max(draw.blind),
-        })
+        let mut sum = Proven::default();
+        let add = |a: PerPhase<Amps>, b: &PerPhase<Amps>| PerPhase::from_fn(|phase| a[phase] + b[phase]);
+        for draw in evses.iter().map(|id| &draws[id.0]) {
+            if draw.is_measured {
+                sum.cars += 1;
+                sum.draw = add(sum.draw, &draw.seen);
+            } else {
+                sum.others = (add(sum.others.0, &draw.seen), sum.others.1 + draw.worst);
+            }
+            sum.late = sum.late.max(draw.blind);
+        }
+        sum
+    }
+
+    /// By how much the meter must have seen the load change since then, at least.
+    fn moved(&self, since: &Proven, phase: Phase) -> Amps {
+        let assumed = (self.others.0[phase] - since.others.0[phase]).abs();
+        let possible = (self.others.1 - since.others.1).abs();
+        (self.draw[phase] - since.draw[phase]).abs() - assumed.max(possible)
     }
 }
 
@@ -86,7 +101,7 @@ struct Same {
     /// of what it has long shown.
     watched_from: Moment,
     /// What cars' own meters showed then.
-    shown: Option<PerPhase<Amps>>,
+    shown: Option<Proven>,
     /// Since when they have shown something else, by more than the meter can have missed.
     differs: Option<Moment>,
     /// The same, once all of them must have spoken: where one falls as another rises, their sum is wrong for a while.
@@ -177,7 +192,7 @@ impl Age {
 
     /// Does it say once more what cars' own meters contradict?
     fn watch(&mut self, meter: &Meter, sample: &Sample, proven: &Proven, now: Moment) {
-        let Proven { cars, draw, late } = *proven;
+        let Proven { cars, late, .. } = *proven;
         let start =
             Same { words: *sample, cars, watched_from: now + late, shown: None, differs: None, contradicted: None };
         let same = self.same.get_or_insert_with(|| start.clone());
@@ -193,9 +208,9 @@ impl Age {
         if now < same.watched_from {
             return;
         }
-        let shown = *same.shown.get_or_insert(draw);
-        let missed = |phase: &Phase| (draw[*phase] - shown[*phase]).abs() > meter.resolution + meter.resolution;
-        if !Phase::ALL.iter().any(missed) {
+        let shown = *same.shown.get_or_insert(*proven);
+        let missed = |phase: Phase| proven.moved(&shown, phase) > meter.resolution + meter.resolution;
+        if !Phase::ALL.into_iter().any(missed) {
             same.differs = None;
             return;
         }
@@ -257,6 +272,19 @@ mod tests {
     }
 
     #[test]
+    fn where_another_car_without_a_meter_may_have_changed_as_much_nothing_is_proven() {
+        let proven = |draw: i32, others: i32| Proven {
+            cars: 1,
+            draw: PerPhase::all(Amps::whole(draw)),
+            others: (PerPhase::all(Amps::whole(others)), Amps::whole(others)),
+            late: Duration::ZERO,
+        };
+        let two_steps = Amps::milli(200);
+        assert!(proven(10, 8).moved(&proven(11, 7), Phase::L1) <= two_steps, "an ampere has changed hands");
+        assert!(proven(6, 8).moved(&proven(11, 7), Phase::L1) > two_steps);
+    }
+
+    #[test]
     fn start_up_is_lost_until_ten_good_samples() {
         let mut age = Age::lost();
         for second in 1..10 {
@@ -290,8 +318,12 @@ mod tests {
     /// A meter that says the same each second, while a car's own meter shows this draw at each second.
     fn watch(draw: impl Fn(u64) -> i32) -> Vec<Freshness> {
         let mut age = Age::stale(Moment::START);
-        let proven =
-            |second| Proven { cars: 1, draw: PerPhase::all(Amps::whole(draw(second))), late: Duration::from_secs(5) };
+        let proven = |second| Proven {
+            cars: 1,
+            draw: PerPhase::all(Amps::whole(draw(second))),
+            late: Duration::from_secs(5),
+            ..Proven::default()
+        };
         let at = |second: u64| Moment::from_millis(second * 1000);
         let seconds = 1..=60;
         seconds.map(|s| age.update(&meter(), &Tuning::default(), Some(&sample(s)), &proven(s), at(s))).collect()
@@ -312,7 +344,12 @@ mod tests {
     #[test]
     fn what_happened_while_it_was_silent_is_no_contradiction() {
         let mut age = Age::stale(Moment::START);
-        let proven = |draw| Proven { cars: 1, draw: PerPhase::all(Amps::whole(draw)), late: Duration::ZERO };
+        let proven = |draw| Proven {
+            cars: 1,
+            draw: PerPhase::all(Amps::whole(draw)),
+            late: Duration::ZERO,
+            ..Proven::default()
+        };
         let tuning = Tuning { good_samples: 2, ..Tuning::default() };
         for second in 1..=90 {
             let (heard, draw) = match second {

@@ -22,6 +22,7 @@ pub mod reason;
 mod sabotage;
 mod served;
 mod setpoint;
+mod state;
 #[cfg(test)]
 mod tests;
 mod trial;
@@ -31,6 +32,7 @@ mod work;
 pub use exposure::Exposure;
 pub use observation::{Observation, Word};
 pub use reason::Reason;
+pub use state::{Lease, State};
 
 use crate::policy::{Entitlement, Policy};
 use crate::site::{CircuitId, EvseId, Site, Wiring};
@@ -39,15 +41,14 @@ use crate::units::{Amps, PerPhase};
 use allocation::Ask;
 use car::Car;
 use draw::Draw;
-use freshness::{Age, Proven};
-use headroom::{Below, Counts, Part, RowMemory, Stated};
+use freshness::Proven;
+use headroom::{Below, Counts, Part, Stated};
 use observation::{Link, Sample};
 use queue::{Setting, Sight, Wish};
 use sabotage::Bug;
 use serde::{Deserialize, Serialize};
 use setpoint::Scene;
-use trial::Trial;
-use wiring::{Miswired, Watch};
+use wiring::Miswired;
 use work::{Work, refill};
 
 /// The step runs at least this often, so that ages, holds and renewals are never late by more.
@@ -146,114 +147,6 @@ pub enum Freshness {
     Stale,
     /// Fallback.
     Lost,
-}
-
-/// What the step remembers from one run to the next.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct State {
-    /// What it works with and could do without: nothing of it decides anything.
-    #[serde(skip)]
-    work: Option<Box<Work>>,
-    ages: Vec<Age>,
-    /// By meter.
-    trials: Vec<Trial>,
-    /// By meter.
-    watches: Vec<Watch>,
-    /// By circuit, and then those in watts.
-    rows: Vec<RowMemory>,
-    scale: power::Scale,
-    cars: Vec<Car>,
-    /// By circuit.
-    exposures: Vec<exposure::Counter>,
-    /// The number of the last order.
-    numbers: u64,
-    /// The last time that a decision failed its own check.
-    last_breach: Option<Moment>,
-    /// How often that has happened.
-    breaches: u32,
-    /// What a test does to a decision before it is checked.
-    #[cfg(test)]
-    #[serde(skip)]
-    spoil: Option<fn(&mut [Car])>,
-}
-
-/// An EVSE's lease as it was when the process before this one stopped in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lease {
-    /// What it was told.
-    pub amps: Amps,
-    /// The most that may be in force all the same: an earlier limit that nothing has proven gone.
-    pub worst: Amps,
-    /// For how long; `None`: without an end of its own (class B while connected, class C).
-    pub worst_left: Option<Duration>,
-    /// What it took of that, the most on any phase. Counted as the house's, it would cut all others.
-    pub draw: Amps,
-    /// For how long that still stands.
-    pub left: Duration,
-}
-
-impl State {
-    /// Nothing known: start-up is the same as a lost meter, and every EVSE counts at its most.
-    pub fn new(site: &Site, now: Moment) -> Self {
-        State {
-            work: None,
-            ages: site.meters.iter().map(|_| Age::lost()).collect(),
-            trials: site.meters.iter().map(|_| Trial::default()).collect(),
-            watches: site.meters.iter().map(|meter| Watch::new(site, meter.circuit)).collect(),
-            rows: vec![RowMemory::default(); site.circuits.len() + power::ROWS],
-            scale: power::Scale::new(site),
-            cars: site.evses.iter().map(|evse| Car::unknown(evse, now)).collect(),
-            exposures: site.circuits.iter().map(|_| exposure::Counter::default()).collect(),
-            numbers: 0,
-            last_breach: None,
-            breaches: 0,
-            #[cfg(test)]
-            spoil: None,
-        }
-    }
-
-    /// As [`State::new`], but leases that still stand go on: a restart within the lease changes no car's current.
-    /// One entry for each EVSE; `None` where nothing stands.
-    pub fn resume(site: &Site, leases: &[Option<Lease>], now: Moment) -> Self {
-        let mut state = State::new(site, now);
-        let mut has_resumed = false;
-        for (car, (evse, lease)) in state.cars.iter_mut().zip(site.evses.iter().zip(leases)) {
-            let stands = lease.filter(|lease| !lease.left.is_zero() && lease.amps <= evse.most);
-            if let Some(lease) = stands {
-                car.resume(evse, lease, now);
-                has_resumed = true;
-            }
-        }
-        if has_resumed {
-            state.ages = site.meters.iter().map(|_| Age::stale(now)).collect();
-        }
-        state
-    }
-
-    /// At an orderly stop: the fallback, for a charger whose limit does not expire by itself.
-    pub fn farewell(&mut self, site: &Site, id: EvseId, now: Moment) -> Order {
-        let (evse, car) = (site.evse(id), &mut self.cars[id.0]);
-        self.numbers += 1;
-        car.settle(evse.fallback, now);
-        Order { evse: id, number: self.numbers, amps: evse.fallback, lease: evse.lease, fallback: evse.fallback }
-    }
-
-    /// Was it made for such a site? What is read from outside may not have been.
-    pub fn fits(&self, site: &Site) -> bool {
-        (self.ages.len(), self.trials.len(), self.cars.len())
-            == (site.meters.len(), site.meters.len(), site.evses.len())
-            && self.trials.iter().all(|trial| trial.fits(site.evses.len()))
-            && self.watches.len() == site.meters.len()
-            && self.watches.iter().zip(&site.meters).all(|(watch, meter)| watch.fits(site, meter.circuit))
-            && (self.rows.len(), self.exposures.len()) == (site.circuits.len() + power::ROWS, site.circuits.len())
-            && self.rows.iter().flat_map(RowMemory::awaited).all(|evse| evse.0 < site.evses.len())
-            && self.cars.iter().all(|car| car.because.circuit().is_none_or(|id| id.0 < site.circuits.len()))
-    }
-
-    /// The leases that stand now, for [`State::resume`].
-    pub fn leases(&self, site: &Site, now: Moment) -> Vec<Option<Lease>> {
-        self.cars.iter().zip(&site.evses).map(|(car, evse)| car.lease(evse, now)).collect()
-    }
 }
 
 /// One decision. Cannot fail; the same arguments give the same answer.

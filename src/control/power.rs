@@ -75,18 +75,19 @@ impl Scale {
         }
     }
 
-    /// The same in watts, rounded down.
+    /// The same in watts, rounded up: what has been reckoned for a car shall be enough for it.
     pub(super) fn watts(&self, amps: Amps) -> i32 {
-        (i64::from(amps.as_milli()) * self.nominal).div_euclid(1000) as i32
+        -(-i64::from(amps.as_milli()) * self.nominal).div_euclid(1000) as i32
     }
 
+    /// Rounded down, so that in watts it is no more than this again.
     fn having_watts(self, watts: i64) -> Amps {
-        self.having_microwatts(watts * 1_000_000)
+        amps((watts * 1_000_000).div_euclid(self.nominal.max(1) * 1000))
     }
 
+    /// Rounded up.
     fn having_microwatts(self, microwatts: i64) -> Amps {
-        let milliamps = microwatts / (self.nominal.max(1) * 1000);
-        Amps::milli(milliamps.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32)
+        amps(-(-microwatts).div_euclid(self.nominal.max(1) * 1000))
     }
 
     /// All that the sample's circuit takes: its watts where it tells them; else its currents, as if all were active power.
@@ -102,6 +103,10 @@ impl Scale {
             Wiring::Single | Wiring::Star => self.having_microwatts(sum),
         }
     }
+}
+
+fn amps(milliamps: i64) -> Amps {
+    Amps::milli(milliamps.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32)
 }
 
 /// The voltage that power rows reckon with, if this is one. Without a neutral meters differ: some tell the voltage between

@@ -355,7 +355,7 @@ fn recorder(world: &World, directory: &Path, most: u64) -> Recorder {
 #[test]
 fn a_long_run_stays_within_its_bytes_and_its_newest_part_decides_again() {
     let place = tempfile::tempdir().unwrap();
-    let most = MIB / 16;
+    let most = MIB / 8;
     let mut world = World::of(HOUSE);
     let mut recorder = recorder(&world, place.path(), most);
     let mut widest = 0;

@@ -67,7 +67,9 @@ impl Lines {
         }
         let current = PerPhase(self.truth().map(|amps| Amps::milli((amps * 1000.0).round() as i32)));
         let world = &mut self.world;
-        world.seen.samples[0] = Some(Sample { at: world.now, current, watts: None, millivolts: None });
+        // No two voltages are alike.
+        let volts = PerPhase::all(230_000 + (world.now.as_millis() / 1000 % 7) as i32);
+        world.seen.samples[0] = Some(Sample { at: world.now, current, watts: None, millivolts: Some(volts) });
         let decision = world.step();
         let all: Vec<usize> = (0..world.site.evses.len()).collect();
         world.obey(&decision, &all);

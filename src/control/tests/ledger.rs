@@ -167,7 +167,7 @@ fn a_disobedient_charger_whose_car_rests_counts_in_full_until_it_is_seen_to_obey
     }
     world.seen.reports[0].plug = Plug::Charging;
     world.run(200);
-    assert_eq!(world.amps(), [11, 12], "it has stood at its limit");
+    assert_eq!(world.amps(), [12, 11], "it has stood at its limit, and has had less");
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn a_charger_that_boots_at_full_current_is_told_again_lowered_paused_and_the_oth
     // At last it hears: with that it is trusted again.
     world.takes(0, Amps::ZERO);
     world.run(400);
-    assert_eq!(world.amps(), [11, 10]);
+    assert_eq!(world.amps(), [10, 11], "the odd ampere goes to the one that has had less");
 }
 
 #[test]
