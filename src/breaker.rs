@@ -1,10 +1,23 @@
 //! When would a breaker or fuse trip? The thermal replica of IEC 60255-149, with the edges of what standards let pass.
 //!
-//! Which breaker hangs in a house nobody knows: these are the quickest that still conform. Whoever stays below them trips
-//! none.
+//! Which breaker hangs in a house nobody knows: these are the quickest and the slowest that still conform. Whoever stays
+//! below the quickest trips none. The parts that act at once (3 In and more) are left out: cars never come near.
 
 use crate::time::Duration;
 use crate::units::Amps;
+
+/// gG gates of IEC 60269-1, in A: the rating, the current that it carries for 10 s, the current that melts it within 5 s.
+const GATES: [(f64, f64, f64); 9] = [
+    (16.0, 33.0, 65.0),
+    (20.0, 42.0, 85.0),
+    (25.0, 52.0, 110.0),
+    (32.0, 75.0, 150.0),
+    (40.0, 95.0, 190.0),
+    (50.0, 125.0, 250.0),
+    (63.0, 160.0, 320.0),
+    (80.0, 215.0, 425.0),
+    (100.0, 290.0, 580.0),
+];
 
 /// A first-order replica: it heads for (I/(k·In))² with the time constant τ, and trips at 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,9 +34,18 @@ impl Edge {
     pub const FAST: Edge = Edge { k: 1.13, tau: 80.0 };
     /// The slow edge of the same: it must trip within an hour at 1.45 In, and within 60 s at 2.55 In.
     pub const SLOW: Edge = Edge { k: 1.45, tau: 154.0 };
-    /// The lower envelope of a gG fuse. IEC 60269-1: 1.25 In without melting, and 25 A melts no sooner than after 10 s at
-    /// 52 A.
-    pub const FUSE: Edge = Edge { k: 1.25, tau: 22.0 };
+
+    /// The envelopes of a gG fuse with this rated current (above zero), quickest and slowest. IEC 60269-1: 1.25 In is
+    /// carried, 1.6 In melts it, and [`GATES`]. A rating between two of those takes the gates of the lower one in
+    /// proportion, which are the quicker.
+    pub fn fuse(rated: Amps) -> [Edge; 2] {
+        let rated = rated.as_f64();
+        let (size, carried, melting) =
+            GATES.iter().rev().find(|(size, ..)| *size <= rated).copied().unwrap_or(GATES[0]);
+        // θ = 1 after so many seconds of the gate's current: 1 = (I/(k·In))²·(1 − e^(−t/τ)).
+        let edge = |k: f64, seconds: f64, gate: f64| Edge { k, tau: -seconds / (-(k * size / gate).powi(2)).ln_1p() };
+        [edge(1.25, 10.0, carried), edge(1.6, 5.0, melting)]
+    }
 
     /// How long a device that has long carried `preload` carries `current`; `None`: for ever. Instantaneous tripping (3 In
     /// and more) is not in it.
@@ -49,7 +71,8 @@ const FULL_LOAD: i64 = 100;
 /// Which of the quickest devices trips first, and after how long, where `current` flows for `lasts` after an ordinary
 /// load; `None` where none does.
 pub fn first_to_trip(current: Amps, rated: Amps, lasts: Duration) -> Option<(&'static str, Duration)> {
-    let devices = [("fast-edge breaker", Edge::FAST), ("gG fuse", Edge::FUSE)];
+    let [quickest, _] = Edge::fuse(rated);
+    let devices = [("fast-edge breaker", Edge::FAST), ("gG fuse", quickest)];
     let after = |edge: Edge| edge.trip_after(rated.scaled(PRELOAD, 100), current, rated);
     let trips = devices.into_iter().filter_map(|(device, edge)| Some((device, after(edge)?)));
     trips.filter(|(_, after)| *after < lasts).min_by_key(|(_, after)| *after)
@@ -107,9 +130,12 @@ mod tests {
     }
 
     #[test]
-    fn a_fuse_melts_no_sooner_than_its_gate() {
-        assert_eq!(seconds(Edge::FUSE, 0.0, 1.25), None);
-        assert_eq!(seconds(Edge::FUSE, 0.0, 52.0 / 25.0), Some(9));
+    fn a_fuse_keeps_within_its_gates() {
+        let [quickest, slowest] = Edge::fuse(Amps::whole(25));
+        assert_eq!(seconds(quickest, 0.0, 1.25), None);
+        assert_eq!(seconds(quickest, 0.0, 51.9 / 25.0), Some(10), "52 A for 10 s without melting");
+        assert_eq!(seconds(slowest, 0.0, 1.6), None);
+        assert_eq!(seconds(slowest, 0.0, 110.1 / 25.0), Some(4), "110 A melt it within 5 s");
     }
 
     #[test]

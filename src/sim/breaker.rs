@@ -1,35 +1,11 @@
-//! Would a breaker trip? Thermal replicas of the quickest and the slowest one that conform to their standard.
+//! Would a breaker trip? The thermal replicas of `breaker.rs` in simulated time: the quickest and the slowest device that
+//! conform to their standard.
 //!
-//! The replica is the first-order one of IEC 60255-149: θ' = ((I/In)²/k² − θ)/τ, tripping at θ = 1. Its parameters pass
-//! through the corners of the standards. For miniature breakers IEC 60898-1 (time-current characteristics, cold, at
-//! 30 °C) asks: 1.13 In for an hour without a trip, 1.45 In tripping within the hour, 2.55 In tripping after 1 s to
-//! 60 s. For gG fuses IEC 60269-1 asks: 1.25 In without fusing, 1.6 In fusing within the conventional time, and gates.
-//! The parts that act at once (3 In and more) are left out: cars never come near.
+//! θ' = ((I/In)²/k² − θ)/τ, tripping at θ = 1 (IEC 60255-149). Cold at first.
 
+use crate::breaker::Edge;
 use crate::time::Duration;
 use crate::units::Amps;
-
-/// The quickest miniature breaker: 1.13 In is the most that it must carry; the time constant gives the quick edge of
-/// usual makers' curves (75 s at 1.45 In).
-const FAST: (f64, f64) = (1.13, 80.0);
-/// The slowest: 1.45 In is the least at which it must trip; the time constant gives the 60 s allowed at 2.55 In.
-const SLOW: (f64, f64) = (1.45, 154.0);
-
-/// gG: conventional non-fusing and fusing current, in In (IEC 60269-1).
-const FUSE_CARRIES: f64 = 1.25;
-const FUSE_MELTS: f64 = 1.6;
-/// gG gates (IEC 60269-1): rating, the current that it carries for 10 s, the current that melts it within 5 s.
-const GATES: [(f64, f64, f64); 9] = [
-    (16.0, 33.0, 65.0),
-    (20.0, 42.0, 85.0),
-    (25.0, 52.0, 110.0),
-    (32.0, 75.0, 150.0),
-    (40.0, 95.0, 190.0),
-    (50.0, 125.0, 250.0),
-    (63.0, 160.0, 320.0),
-    (80.0, 215.0, 425.0),
-    (100.0, 290.0, 580.0),
-];
 
 /// One pole of a breaker or fuse as the quickest and the slowest that conform to its standard.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,22 +32,13 @@ pub struct Replica {
 impl Breaker {
     /// A miniature breaker of IEC 60898-1 with this rated current (above zero).
     pub fn miniature(rated: Amps) -> Self {
-        let replica = |(k, tau): (f64, f64)| Replica::new(k * rated.as_f64(), tau);
-        Breaker { fast: replica(FAST), slow: replica(SLOW) }
+        Breaker { fast: Replica::new(Edge::FAST, rated), slow: Replica::new(Edge::SLOW, rated) }
     }
 
-    /// A gG fuse of IEC 60269 with this rated current (above zero): lower and upper envelope of its gates. A rating
-    /// between two of the table's takes the gates of the lower one in proportion, which are the quicker.
+    /// A gG fuse of IEC 60269 with this rated current (above zero).
     pub fn fuse(rated: Amps) -> Self {
-        let rated = rated.as_f64();
-        let (size, ten_seconds, five_seconds) =
-            GATES.iter().rev().find(|(size, ..)| *size <= rated).copied().unwrap_or(GATES[0]);
-        let replica = |k: f64, seconds: f64, gate: f64| {
-            // θ = 1 after so many seconds of the gate's current: 1 = (I/(k·In))²·(1 − e^(−t/τ)).
-            let tau = -seconds / (1.0 - (k * size / gate).powi(2)).ln();
-            Replica::new(k * rated, tau)
-        };
-        Breaker { fast: replica(FUSE_CARRIES, 10.0, ten_seconds), slow: replica(FUSE_MELTS, 5.0, five_seconds) }
+        let [fast, slow] = Edge::fuse(rated).map(|edge| Replica::new(edge, rated));
+        Breaker { fast, slow }
     }
 
     /// Lets `current` flow for `span`; either direction heats.
@@ -92,8 +59,9 @@ impl Breaker {
 }
 
 impl Replica {
-    fn new(carries: f64, tau: f64) -> Self {
-        Replica { carries: carries.max(f64::MIN_POSITIVE), tau, heat: 0.0, peak: 0.0, decay: (Duration::ZERO, 1.0) }
+    fn new(edge: Edge, rated: Amps) -> Self {
+        let carries = (edge.k * rated.as_f64()).max(f64::MIN_POSITIVE);
+        Replica { carries, tau: edge.tau, heat: 0.0, peak: 0.0, decay: (Duration::ZERO, 1.0) }
     }
 
     /// θ now: 0 is cold, 1 trips. It goes on after a trip, so that a peak shows by how much.

@@ -25,7 +25,7 @@ fn each_circuit_is_told_what_flows_at_worst_if_the_gateway_dies() {
         notes,
         [
             // What was left of the fuse beside a house that took nothing.
-            "main L1: at worst 37.49 A = 1.50 × 25 A for 126 s if this gateway dies; a gG fuse trips after 18 s",
+            "main L1: at worst 37.49 A = 1.50 × 25 A for 126 s if this gateway dies; a gG fuse trips after 19 s",
             // 32 A less 0.64 of margin and 4 stated.
             "garage L1: at worst 31.36 A of 32 A if this gateway dies",
         ]
