@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test is what it is for")]
 
+#[path = "allocation/bare.rs"]
+mod bare;
 #[path = "allocation/case.rs"]
 mod case;
 #[path = "properties/dice.rs"]

@@ -1,10 +1,9 @@
 //! Who asks for what, and on which rows? A site from a seed, with limits and a queue.
 
+use crate::bare;
 use crate::dice::Dice;
-use headroom::control::Reason;
 use headroom::control::allocation::{Addition, Allocation, Ask, Capacity, Currents, Plan, Share, Step};
-use headroom::site::{Circuit, CircuitId, Evse, EvseId, LapseClass, Rotation, Site, Tuning, Wiring};
-use headroom::time::Duration;
+use headroom::site::{CircuitId, EvseId, Rotation, Site, Wiring};
 use headroom::units::{Amps, PerPhase, Phase};
 
 /// What kind of sites and wishes are wanted.
@@ -39,18 +38,18 @@ impl Case {
             Kind::Primary => Wiring::Delta,
             _ => dice.one(&[Wiring::Star, Wiring::Star, Wiring::Delta, Wiring::Single]),
         };
-        let mut site = bare(wiring);
+        let mut site = bare::site(wiring);
         for id in 1..dice.from(1, 5) as usize {
             // Three levels at most.
             let parent = dice.from(0, id as i64 - 1) as usize;
             let parent = if site.path(CircuitId(parent)).count() > 2 { 0 } else { parent };
-            site.circuits.push(circuit(Some(CircuitId(parent))));
+            site.circuits.push(bare::circuit(Some(CircuitId(parent))));
         }
         let evses = if kind == Kind::Small { dice.from(1, 3) } else { dice.from(1, 9) };
         for _ in 0..evses {
             let circuit = CircuitId(dice.from(0, site.circuits.len() as i64 - 1) as usize);
             let rotation = rotation(dice, wiring);
-            site.evses.push(evse(circuit, rotation));
+            site.evses.push(bare::evse(circuit, rotation));
         }
         let additions = additions(dice, &site, kind);
         let mut case = Case {
@@ -90,50 +89,6 @@ impl Case {
         let mut is_in = shares.iter().map(|share| share.amps.is_positive());
         self.queue.retain(|_| is_in.next() == Some(true));
         self
-    }
-}
-
-fn bare(wiring: Wiring) -> Site {
-    Site {
-        id: String::new(),
-        name: String::new(),
-        wiring,
-        primary: None,
-        power: Default::default(),
-        house_worst: PerPhase::default(),
-        circuits: vec![circuit(None)],
-        evses: vec![],
-        meters: vec![],
-        tuning: Tuning::default(),
-    }
-}
-
-fn circuit(parent: Option<CircuitId>) -> Circuit {
-    Circuit {
-        id: String::new(),
-        name: String::new(),
-        parent,
-        limit: PerPhase::default(),
-        margin: PerPhase::default(),
-        meter: None,
-        other_load: PerPhase::default(),
-    }
-}
-
-fn evse(circuit: CircuitId, rotation: Rotation) -> Evse {
-    Evse {
-        id: String::new(),
-        name: String::new(),
-        circuit,
-        rotation,
-        least: Amps::whole(6),
-        most: Amps::whole(32),
-        fallback: Amps::ZERO,
-        step: Amps::whole(1),
-        lease: Duration::from_secs(120),
-        response: Duration::from_secs(13),
-        lapse: LapseClass::A,
-        metering: None,
     }
 }
 
@@ -182,18 +137,15 @@ fn queue(dice: &mut Dice, site: &Site, kind: Kind) -> Vec<Ask> {
         let least = Amps::whole(dice.one(&[6, 6, 6, 7, 10]));
         let twin = queue.last().copied().filter(|_| dice.chance(30));
         let ask = Ask {
-            is_last: false,
-            evse: id,
-            phases: site.evse(id).rotation.phases(),
             entry: least
                 + if kind == Kind::Small { Amps::ZERO } else { dice.one(&[Amps::ZERO, Amps::ZERO, Amps::whole(1)]) },
             least,
             most: Amps::whole(dice.one(&[5, 6, 10, 13, 16, 16, 20, 32])),
-            capped: Reason::Full,
             step: step(dice, kind),
             tier: dice.one(&[0, 0, 0, 3, -9]),
             weight: if kind == Kind::Small { 1 } else { dice.one(&[1, 1, 2, 5]) },
             need: (speaks && dice.chance(60)).then(|| dice.amps(0, 20)),
+            ..bare::ask(site, id)
         };
         queue.push(twin.map_or(ask, |twin| Ask { evse: id, phases: ask.phases, ..twin }));
     }

@@ -1,10 +1,12 @@
 //! How long does the sharing take? A tree of three levels, three phases, tiers and weights; from scarcity to plenty.
 
+#[path = "../allocation/bare.rs"]
+mod bare;
+
 use crate::now;
 use crate::table::Table;
-use headroom::control::Reason;
-use headroom::control::allocation::{Allocation, Ask, Capacity, Plan, Step};
-use headroom::site::{Circuit, CircuitId, Evse, EvseId, LapseClass, Rotation, Site, Tuning, Wiring};
+use headroom::control::allocation::{Allocation, Ask, Capacity, Plan};
+use headroom::site::{CircuitId, Evse, EvseId, Rotation, Site, Wiring};
 use headroom::time::Duration;
 use headroom::units::{Amps, PerPhase, Phase};
 use std::hint::black_box;
@@ -54,66 +56,31 @@ fn times(evses: usize, percent: i64) -> Vec<Duration> {
 
 /// A root, feeders, and on each some pods, where the EVSEs hang. Two in five have one phase.
 fn site(evses: usize) -> Site {
-    let circuit = |parent| Circuit {
-        id: String::new(),
-        name: String::new(),
-        parent,
-        limit: PerPhase::default(),
-        margin: PerPhase::default(),
-        meter: None,
-        other_load: PerPhase::default(),
-    };
     let pods = evses.div_ceil(POD);
     let feeders = pods.div_ceil(FEEDER);
-    let mut circuits = vec![circuit(None)];
-    circuits.extend((0..feeders).map(|_| circuit(Some(Site::ROOT))));
-    circuits.extend((0..pods).map(|pod| circuit(Some(CircuitId(1 + pod / FEEDER)))));
+    let mut site = bare::site(Wiring::Star);
+    site.circuits.extend((0..feeders).map(|_| bare::circuit(Some(Site::ROOT))));
+    site.circuits.extend((0..pods).map(|pod| bare::circuit(Some(CircuitId(1 + pod / FEEDER)))));
+    let rotation = |i: usize| match i % 5 {
+        0 | 3 => Rotation::one(Phase::ALL[i % 3]),
+        _ => Rotation::three(Phase::ALL),
+    };
     let evse = |i: usize| Evse {
-        id: String::new(),
-        name: String::new(),
-        circuit: CircuitId(1 + feeders + i / POD),
-        rotation: match i % 5 {
-            0 | 3 => Rotation::one(Phase::ALL[i % 3]),
-            _ => Rotation::three(Phase::ALL),
-        },
         least: Amps::whole([6, 6, 6, 8][i % 4]),
         most: Amps::whole([16, 32, 16, 20, 25][i % 7 % 5]),
-        fallback: Amps::ZERO,
-        step: Amps::whole(1),
-        lease: Duration::from_secs(120),
-        response: Duration::from_secs(13),
-        lapse: LapseClass::A,
-        metering: None,
+        ..bare::evse(CircuitId(1 + feeders + i / POD), rotation(i))
     };
-    Site {
-        id: String::new(),
-        name: String::new(),
-        wiring: Wiring::Star,
-        primary: None,
-        power: Default::default(),
-        house_worst: PerPhase::default(),
-        circuits,
-        evses: (0..evses).map(evse).collect(),
-        meters: vec![],
-        tuning: Tuning::default(),
-    }
+    site.evses.extend((0..evses).map(evse));
+    site
 }
 
 /// Everybody, in another order each time: four tiers, three weights.
 fn queue(site: &Site, round: usize) -> Vec<Ask> {
     let mixed = |id: EvseId| (id.0 * 7919 + round * 104_729) % 10_007;
     let ask = |id: EvseId| Ask {
-        evse: id,
-        phases: site.evse(id).rotation.phases(),
-        entry: site.evse(id).least,
-        least: site.evse(id).least,
-        most: site.evse(id).most,
-        capped: Reason::Full,
-        step: Step::Multiple(site.evse(id).step),
         tier: [6, 3, 0, -3][mixed(id) % 4],
         weight: [1, 2, 4][mixed(id) % 3],
-        need: None,
-        is_last: false,
+        ..bare::ask(site, id)
     };
     let mut queue: Vec<Ask> = site.evse_ids().map(ask).collect();
     queue.sort_by_key(|ask| (-ask.tier, mixed(ask.evse)));

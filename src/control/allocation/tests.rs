@@ -1,62 +1,22 @@
 //! Does the sharing do what it says, seen by hand?
 
+#[path = "../../../tests/allocation/bare.rs"]
+mod bare;
+
 use super::*;
-use crate::site::{Circuit, CircuitId, Evse, LapseClass, Rotation, Site, Tuning, Wiring};
-use crate::time::Duration;
+use crate::site::{CircuitId, Rotation, Site, Wiring};
 use crate::units::{PerPhase, Phase};
 
+/// Every second one on the main fuse, the others on the garage's below it.
 fn site(evses: usize) -> Site {
-    let circuit = |id: &str, parent| Circuit {
-        id: id.into(),
-        name: id.into(),
-        parent,
-        limit: PerPhase::all(Amps::whole(25)),
-        margin: PerPhase::all(Amps::ZERO),
-        meter: None,
-        other_load: PerPhase::all(Amps::ZERO),
-    };
-    let evse = |i: usize| Evse {
-        id: format!("e{i}"),
-        name: format!("E{i}"),
-        circuit: CircuitId(i % 2),
-        rotation: Rotation::three(Phase::ALL),
-        least: Amps::whole(6),
-        most: Amps::whole(16),
-        fallback: Amps::ZERO,
-        step: Amps::whole(1),
-        lease: Duration::from_secs(120),
-        response: Duration::from_secs(13),
-        lapse: LapseClass::A,
-        metering: None,
-    };
-    Site {
-        id: "test".into(),
-        name: "test".into(),
-        wiring: Wiring::Star,
-        primary: None,
-        power: Default::default(),
-        house_worst: PerPhase::all(Amps::ZERO),
-        circuits: vec![circuit("main", None), circuit("garage", Some(CircuitId(0)))],
-        evses: (0..evses).map(evse).collect(),
-        meters: vec![],
-        tuning: Tuning::default(),
-    }
+    let mut site = bare::site(Wiring::Star);
+    site.circuits.push(bare::circuit(Some(Site::ROOT)));
+    site.evses.extend((0..evses).map(|i| bare::evse(CircuitId(i % 2), Rotation::three(Phase::ALL))));
+    site
 }
 
 fn ask(evse: usize, tier: i8, weight: u32) -> Ask {
-    Ask {
-        evse: EvseId(evse),
-        phases: PhaseSet::ALL,
-        entry: Amps::whole(6),
-        least: Amps::whole(6),
-        most: Amps::whole(16),
-        capped: Reason::Full,
-        step: Step::Multiple(Amps::whole(1)),
-        tier,
-        weight,
-        need: None,
-        is_last: false,
-    }
+    Ask { tier, weight, ..bare::ask(&site(evse + 1), EvseId(evse)) }
 }
 
 /// Shares so many amperes of the main fuse and of the garage's.
