@@ -132,17 +132,16 @@ impl Allocation {
         };
         let (amps, because) = if ask.most < ask.least {
             (Amps::ZERO, ask.capped)
-        } else if left.fits(plan, seat.path, seat.phases, rows::ticks(seat.entry)) {
-            // All that it needs to start is kept for it, or it would wait beside cars that have what it lacks.
-            left.take_ticks(plan, seat.path, seat.phases, rows::ticks(seat.entry));
-            (seat.entry.min(seat.most), ask.capped)
         } else {
-            let because = match left.tightest_on(plan, seat.path, seat.phases) {
-                Some((_, Reason::Circuit(circuit, phase))) => Reason::Waiting(circuit, phase),
-                Some((_, because)) => because,
-                None => ask.capped,
-            };
-            (Amps::ZERO, because)
+            match left.full_for(plan, seat.path, seat.phases, rows::ticks(seat.entry)) {
+                None => {
+                    // All that it needs to start is kept for it, or it would wait beside cars that have what it lacks.
+                    left.take_ticks(plan, seat.path, seat.phases, rows::ticks(seat.entry));
+                    (seat.entry.min(seat.most), ask.capped)
+                }
+                Some(Reason::Circuit(circuit, phase)) => (Amps::ZERO, Reason::Waiting(circuit, phase)),
+                Some(because) => (Amps::ZERO, because),
+            }
         };
         self.seats.push(seat);
         self.shares.push(Share { evse: ask.evse, amps, because });
@@ -169,14 +168,17 @@ impl Allocation {
                     return false;
                 };
                 let more = seat.uses(next) - seat.uses(share.amps);
-                let fits = left.fits(plan, seat.path, seat.phases, more);
-                if fits {
-                    left.take_ticks(plan, seat.path, seat.phases, more);
-                    share.amps = next;
-                } else if let Some((_, because)) = left.tightest_on(plan, seat.path, seat.phases) {
-                    share.because = because;
+                match left.full_for(plan, seat.path, seat.phases, more) {
+                    None => {
+                        left.take_ticks(plan, seat.path, seat.phases, more);
+                        share.amps = next;
+                        true
+                    }
+                    Some(because) => {
+                        share.because = because;
+                        false
+                    }
                 }
-                fits
             });
         }
     }

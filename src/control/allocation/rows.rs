@@ -5,6 +5,7 @@ use super::plan::{Addition, Path, Plan};
 use crate::control::reason::Reason;
 use crate::site::{CircuitId, EvseId};
 use crate::units::{Amps, PerPhase, Phase, PhaseSet};
+use std::hint::select_unpredictable;
 
 /// Ticks to a milliampere. Currents are whole ticks in an f64, which adds them without error up to 137 GA; between ticks
 /// nothing is shared out.
@@ -110,7 +111,9 @@ impl Capacity {
     /// What the row on this EVSE's path can give that has least for it, if any has a limit. Below zero: so much too much
     /// is taken.
     pub fn tightest(&self, plan: &Plan, evse: EvseId, phases: PhaseSet) -> Option<(Amps, Reason)> {
-        self.tightest_on(plan, plan.path(evse), index(phases))
+        let (node, bound) = self.tightest_on(plan, plan.path(evse), index(phases));
+        let amps = || Amps::milli((bound.reach / TICKS).floor() as i32);
+        (bound.reach < f64::INFINITY).then(|| (amps(), reason(plan, node, bound.row)))
     }
 
     /// Which of this circuit's lines have more taken from them than they can give?
@@ -159,65 +162,36 @@ impl Capacity {
         }
     }
 
-    pub(super) fn fits(&self, plan: &Plan, path: Path, phases: usize, ticks: f64) -> bool {
-        plan.nodes(path).iter().all(|&node| {
-            let (node, share) = (node as usize, self.share(plan, node as usize, phases));
-            let (limit, used) = (&self.limit[node], &self.used[node]);
-            match plan.additions[node] {
-                Addition::Arithmetic | Addition::Power => {
-                    // Rows on which it takes nothing may be overdrawn.
-                    (0..=POWER).all(|row| used[row] + share[row] * ticks <= limit[row] || share[row] <= 0.0)
-                }
-                Addition::Phasor | Addition::Primary { .. } => self.bound(plan, node, used, share).reach >= ticks,
-            }
-        })
+    /// Which row on this path cannot give so much: of several, the one that has least for it.
+    pub(super) fn full_for(&self, plan: &Plan, path: Path, phases: usize, ticks: f64) -> Option<Reason> {
+        let (node, bound) = self.tightest_on(plan, path, phases);
+        (bound.reach < ticks).then(|| reason(plan, node, bound.row))
     }
 
-    pub(super) fn tightest_on(&self, plan: &Plan, path: Path, phases: usize) -> Option<(Amps, Reason)> {
-        let mut tightest: Option<(f64, Reason)> = None;
+    /// The row on this path that has least for these phases, and the node that it belongs to.
+    fn tightest_on(&self, plan: &Plan, path: Path, phases: usize) -> (usize, Bound) {
+        let mut tightest = (0, Bound::NONE);
         for &node in plan.nodes(path) {
-            let share = self.share(plan, node as usize, phases);
-            let bound = self.bound(plan, node as usize, &self.used[node as usize], share);
-            if bound.reach < tightest.map_or(f64::INFINITY, |(reach, _)| reach) {
-                tightest = Some((bound.reach, reason(plan, node as usize, bound.row)));
+            let node = node as usize;
+            let bound = self.bound(plan, node, &self.used[node], self.share(plan, node, phases));
+            if bound.reach < tightest.1.reach {
+                tightest = (node, bound);
             }
         }
-        tightest.map(|(reach, reason)| (Amps::milli((reach / TICKS).floor() as i32), reason))
+        tightest
     }
 
     /// How often `by` can be added to `used` before a row of this node is full, and which.
+    #[inline]
     pub(super) fn bound(&self, plan: &Plan, node: usize, used: &Rows, by: &Rows) -> Bound {
-        let limit = &self.limit[node];
-        let mut bound = Bound::NONE;
         match plan.additions[node] {
-            Addition::Arithmetic | Addition::Power => {
-                let mut reach = [f64::INFINITY; 4];
-                for row in 0..=POWER {
-                    let times = (limit[row] - used[row]) / by[row];
-                    reach[row] = if by[row] > 0.0 { times } else { f64::INFINITY };
-                }
-                let lower = |a: usize, b: usize| if reach[b] < reach[a] { b } else { a };
-                let row = lower(lower(lower(0, 1), 2), POWER);
-                return Bound { reach: reach[row], row, corner: 0 };
-            }
-            Addition::Phasor => {
-                for (row, limit) in limit.iter().enumerate().take(POWER) {
-                    bound = reach(bound, Form::line(row), *limit, used, by, (row, 0));
-                }
-            }
+            Addition::Arithmetic | Addition::Power => bound_of_sums(&self.limit[node], used, by),
+            Addition::Phasor => bound_of_phasors(1.0, &[Form::line], &self.limit[node], used, by),
             Addition::Primary { ratio } => {
-                for (row, limit) in limit.iter().enumerate().take(POWER) {
-                    let limit = limit * f64::from(ratio);
-                    for corner in 0..Form::CORNERS {
-                        bound = reach(bound, Form::primary(row, corner), limit, used, by, (row, corner));
-                    }
-                }
+                let corners = [0, 1, 2].map(|corner| move |row: usize| Form::primary(row, corner));
+                bound_of_phasors(f64::from(ratio), &corners, &self.limit[node], used, by)
             }
         }
-        if by[POWER] > 0.0 {
-            bound = bound.or((limit[POWER] - used[POWER]) / by[POWER], POWER, 0);
-        }
-        bound
     }
 
     /// Is it this row, full as it is with `used`, that lets nobody have more who adds `by`?
@@ -233,6 +207,32 @@ impl Capacity {
             }
         }
     }
+}
+
+#[inline]
+fn bound_of_sums(limit: &Rows, used: &Rows, by: &Rows) -> Bound {
+    // Which rows an ask takes from differs from one to the next: to guess at it costs more than to reckon all four.
+    let reach: Rows = std::array::from_fn(|row| {
+        let times = (limit[row] - used[row]) / by[row];
+        select_unpredictable(by[row] > 0.0, times, f64::INFINITY)
+    });
+    let lower = |a: usize, b: usize| select_unpredictable(reach[b] < reach[a], b, a);
+    let row = lower(lower(lower(0, 1), 2), POWER);
+    Bound { reach: reach[row], row, corner: 0 }
+}
+
+/// Each line has a form for each of its corners.
+fn bound_of_phasors(ratio: f64, corners: &[impl Fn(usize) -> Form], limit: &Rows, used: &Rows, by: &Rows) -> Bound {
+    let mut bound = Bound::NONE;
+    for (row, limit) in limit.iter().enumerate().take(POWER) {
+        for (corner, form) in corners.iter().enumerate() {
+            bound = reach(bound, form(row), limit * ratio, used, by, (row, corner));
+        }
+    }
+    if by[POWER] > 0.0 {
+        bound = bound.or((limit[POWER] - used[POWER]) / by[POWER], POWER, 0);
+    }
+    bound
 }
 
 fn reach(bound: Bound, form: Form, limit: f64, used: &Rows, by: &Rows, (row, corner): (usize, usize)) -> Bound {
