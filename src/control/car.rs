@@ -73,8 +73,8 @@ pub(super) struct Car {
     /// It takes more than it was told; since when.
     pub disobeys_since: Option<Moment>,
     session: Option<i64>,
-    /// What it had from the process before this one: its first session keeps that while the lease stands.
-    resumed: Option<Amps>,
+    /// What the process before this one has left: its first session keeps that while the lease stands.
+    resumed: Option<Lease>,
     /// A phase's current as last proven or assumed.
     draw: Amps,
     /// When it was last assumed to take more than before.
@@ -137,19 +137,13 @@ impl Car {
         self.ledger = Ledger::resumed(evse, lease, now);
         self.setpoint = lease.amps;
         self.draw = lease.draw.min(lease.amps);
-        self.resumed = Some(lease.amps);
+        self.resumed = Some(lease);
     }
 
     /// For the process after this one; `None` where no lease stands.
     pub(super) fn lease(&self, evse: &Evse, now: Moment) -> Option<Lease> {
-        let ledger = &self.ledger;
-        ledger.held_for(now).map(|left| Lease {
-            amps: self.setpoint,
-            worst: ledger.worst(evse, now).max(self.setpoint),
-            worst_left: ledger.worst_for(now),
-            draw: self.draw,
-            left,
-        })
+        let (draw, waited, yielded) = (self.draw, self.waited, self.yielded);
+        self.ledger.lease(evse, self.setpoint, now).map(|lease| Lease { draw, waited, yielded, ..lease })
     }
 
     /// Takes in the charger's report.
@@ -338,8 +332,7 @@ impl Car {
         self.readings.forget();
         self.appetite = Appetite::default();
         self.served = Served::default();
-        self.waited = Duration::ZERO;
-        self.yielded = 0;
+        (self.waited, self.yielded) = (Duration::ZERO, 0);
         self.rests_since = None;
         self.has_charged = false;
         self.raised_at = None;
@@ -352,7 +345,8 @@ impl Car {
         // By itself a charger gives its fallback; whoever was resumed keeps what it had.
         if session.is_some() {
             let resumed = self.resumed.take().filter(|_| self.ledger.held_for(now).is_some_and(|left| !left.is_zero()));
-            self.setpoint = resumed.unwrap_or(evse.fallback);
+            self.setpoint = resumed.map_or(evse.fallback, |lease| lease.amps);
+            (self.waited, self.yielded) = resumed.map_or_else(Default::default, |lease| (lease.waited, lease.yielded));
         }
         self.turn_since = (session.is_some() && self.setpoint.is_positive()).then_some(now);
         self.waiting_since = (session.is_some() && !self.setpoint.is_positive()).then_some(now);

@@ -12,7 +12,6 @@
 //! Nothing could ever prove a limit of class B in a charger without a meter of its own: it runs out as in class A, and what
 //! it takes nevertheless shows in the circuit's meter.
 
-use super::Lease;
 use super::observation::Link;
 use super::sabotage::{self, Bug};
 use crate::site::{Evse, LapseClass};
@@ -43,6 +42,27 @@ struct Grant {
     until: Option<Moment>,
 }
 
+/// An EVSE's lease as it was when the process before this one stopped in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// What it was told.
+    pub amps: Amps,
+    /// The most that may be in force all the same: an earlier limit that nothing has proven gone.
+    pub worst: Amps,
+    /// For how long; `None`: without an end of its own (class B while connected, class C).
+    pub worst_left: Option<Duration>,
+    /// It has been seen to keep to what it was told: while the lease stands, it does not fall back.
+    pub is_proven: bool,
+    /// What it took of that, the most on any phase. Counted as the house's, it would cut all others.
+    pub draw: Amps,
+    /// For how long that still stands.
+    pub left: Duration,
+    /// How long it had waited before its turn: that is part of its priority for the turn.
+    pub waited: Duration,
+    /// How often in its session others had its turn.
+    pub yielded: u32,
+}
+
 impl Ledger {
     /// Nothing is known: it may have been given its most just now, by a process whose connection is gone.
     pub(super) fn unknown(evse: &Evse, now: Moment) -> Self {
@@ -60,7 +80,23 @@ impl Ledger {
         }
         let own_end = runs_out(evse).then_some(now + lease.left + evse.response);
         grants.push(Grant { amps: lease.amps, until: own_end });
-        Ledger { grants, held_until: Some(now + lease.left), is_proven: false, lost_at: Some(now) }
+        Ledger { grants, held_until: Some(now + lease.left), is_proven: lease.is_proven, lost_at: Some(now) }
+    }
+
+    /// The lease that stands, for the process after this one; `None` where none does. What its car takes, has waited and has
+    /// yielded is not known here.
+    pub(super) fn lease(&self, evse: &Evse, amps: Amps, now: Moment) -> Option<Lease> {
+        let greatest = self.grants.first().and_then(|grant| grant.until);
+        self.held_for(now).map(|left| Lease {
+            amps,
+            worst: self.worst(evse, now).max(amps),
+            worst_left: greatest.map(|until| until.since(now)),
+            is_proven: self.is_proven,
+            draw: Amps::ZERO,
+            left,
+            waited: Duration::ZERO,
+            yielded: 0,
+        })
     }
 
     /// A limit is sent.
@@ -119,11 +155,6 @@ impl Ledger {
             Some(amps) => amps.max(evse.fallback),
             None => evse.fallback,
         }
-    }
-
-    /// For how long the greatest of them may still be in force; `None`: without an end of its own.
-    pub(super) fn worst_for(&self, now: Moment) -> Option<Duration> {
-        self.grants.first().and_then(|grant| grant.until).map(|until| until.since(now))
     }
 
     /// Does an acknowledged lease still stand? Expired ones have been forgotten.
@@ -230,12 +261,23 @@ mod tests {
             amps: Amps::whole(8),
             worst: Amps::whole(16),
             worst_left: Some(Duration::from_secs(30)),
+            is_proven: false,
             draw: Amps::whole(8),
             left: Duration::from_secs(100),
+            waited: Duration::ZERO,
+            yielded: 0,
         };
         let ledger = Ledger::resumed(&evse(), lease, at(0));
         assert_eq!(worst(&ledger, &evse(), UP, 29), Amps::whole(16));
         assert_eq!(worst(&ledger, &evse(), UP, 30), Amps::whole(8));
+        let paused = Lease { amps: Amps::ZERO, worst: Amps::ZERO, is_proven: true, ..lease };
+        let ledger = Ledger::resumed(&evse(), paused, at(0));
+        assert_eq!(
+            worst(&ledger, &evse(), Link::Never, 86),
+            Amps::ZERO,
+            "a pause that was proven stands with its lease"
+        );
+        assert_eq!(worst(&ledger, &evse(), Link::Never, 87), Amps::whole(6), "lease end less the response time");
         let class_b = Evse { lapse: LapseClass::B, ..evse() };
         let ledger = Ledger::resumed(&class_b, Lease { worst_left: None, ..lease }, at(0));
         assert_eq!(worst(&ledger, &class_b, UP, 1_000), Amps::whole(16), "while it is connected");

@@ -30,9 +30,10 @@ pub mod wiring;
 mod work;
 
 pub use exposure::Exposure;
+pub use ledger::Lease;
 pub use observation::{Observation, Word};
 pub use reason::Reason;
-pub use state::{Lease, State};
+pub use state::State;
 
 use crate::policy::{Entitlement, Policy};
 use crate::site::{CircuitId, EvseId, Site, Wiring};

@@ -3,13 +3,13 @@
 use super::car::Car;
 use super::freshness::Age;
 use super::headroom::RowMemory;
+use super::ledger::Lease;
 use super::trial::Trial;
 use super::wiring::Watch;
 use super::work::Work;
 use super::{Order, exposure, power};
 use crate::site::{EvseId, Site};
-use crate::time::{Duration, Moment};
-use crate::units::Amps;
+use crate::time::Moment;
 use serde::{Deserialize, Serialize};
 
 /// What the step remembers from one run to the next.
@@ -39,21 +39,6 @@ pub struct State {
     #[cfg(test)]
     #[serde(skip)]
     pub(super) spoil: Option<fn(&mut [Car])>,
-}
-
-/// An EVSE's lease as it was when the process before this one stopped in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lease {
-    /// What it was told.
-    pub amps: Amps,
-    /// The most that may be in force all the same: an earlier limit that nothing has proven gone.
-    pub worst: Amps,
-    /// For how long; `None`: without an end of its own (class B while connected, class C).
-    pub worst_left: Option<Duration>,
-    /// What it took of that, the most on any phase. Counted as the house's, it would cut all others.
-    pub draw: Amps,
-    /// For how long that still stands.
-    pub left: Duration,
 }
 
 impl State {

@@ -3,6 +3,7 @@
 mod delta;
 mod ledger;
 mod power;
+mod restart;
 mod sabotage;
 mod safety;
 

@@ -28,8 +28,11 @@ struct Standing {
     /// The most that may be in force, and until when; without an end where the connection's or none is its end.
     worst: Amps,
     worst_until: Option<DateTime<Utc>>,
+    is_proven: bool,
     draw: Amps,
     until: DateTime<Utc>,
+    waited_ms: u64,
+    yielded: u32,
 }
 
 /// Something kept as JSON; `None` where there is nothing, or nothing that can be read, which is told.
@@ -68,8 +71,11 @@ pub(super) fn write_leases(
             amps: lease.amps,
             worst: lease.worst,
             worst_until: lease.worst_left.and_then(end),
+            is_proven: lease.is_proven,
             draw: lease.draw,
             until: end(lease.left)?,
+            waited_ms: u64::try_from(lease.waited.as_millis()).unwrap_or(u64::MAX),
+            yielded: lease.yielded,
         })
     });
     write(folder, LEASES, &Leases { saved: wall, standing: standing.collect() })
@@ -94,8 +100,11 @@ pub(super) fn take_leases(folder: Option<&Folder>, site: &Site, wall: DateTime<U
         amps: standing.amps,
         worst: standing.worst,
         worst_left: standing.worst_until.map(left),
+        is_proven: standing.is_proven,
         draw: standing.draw,
         left: left(standing.until),
+        waited: Duration::from_millis(standing.waited_ms),
+        yielded: standing.yielded,
     };
     site.evses.iter().map(|evse| of(&evse.id).map(lease).filter(|lease| !lease.left.is_zero())).collect()
 }

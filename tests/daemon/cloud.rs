@@ -1,12 +1,14 @@
 //! Does a policy of the cloud change who yields, and does the last good one stand?
 
-use crate::house::{FALLBACK, Gateway, House, LEFT, RIGHT, Stand, alarm, amps, evse};
+use crate::house::{FALLBACK, House, LEFT, RIGHT, Stand, alarm, amps, evse};
+use crate::restart::offers;
 use headroom::clock::Clock;
 use headroom::demo::cloud;
 use headroom::demo::site::{GUEST, KARI, policy};
 use headroom::status::{Severity, Status};
 use headroom::units::Amps;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_policy_changes_who_yields_and_outlives_the_cloud() {
@@ -52,11 +54,18 @@ async fn a_policy_changes_who_yields_and_outlives_the_cloud() {
 
     gateway.stop().await;
     server.peer.stop().await;
-    let mut gateway: Gateway = house.open(&more).await;
-    gateway
-        .until("both are back", |status| status.evses.iter().all(|evse| evse.online && evse.lease_s.is_some()))
-        .await;
-    let status = gateway.until("the guest still goes first", |status| goes_first(status, "right", "left")).await;
+    let restart = async {
+        let mut gateway = house.open(&more).await;
+        gateway
+            .until("both are back", |status| status.evses.iter().all(|evse| evse.online && evse.lease_s.is_some()))
+            .await;
+        gateway
+    };
+    let ([left, right], gateway) = offers(&house, restart).await;
+    assert_eq!(left, BTreeSet::from([Amps::ZERO]), "whoever waits goes on waiting");
+    assert!(right.iter().all(|amps| *amps >= FALLBACK), "whoever charges goes on charging: {right:?}");
+    let status = gateway.now();
+    assert!(goes_first(&status, "right", "left"), "{status:?}");
     assert_eq!((status.policy.source.as_str(), status.policy.version), ("cloud", Some(2)));
     assert_eq!(["left", "right"].map(|id| evse(&status, id).class.clone()), ["owner", "guest"]);
     gateway.stop().await;

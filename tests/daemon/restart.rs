@@ -3,7 +3,7 @@
 use crate::house::{FALLBACK, Gateway, House, LEFT, MOST, RIGHT, Stand, evse, has_all};
 use crate::ocpp::{limits, profiles};
 use headroom::sim::{Action, Voice};
-use headroom::site::{EvseId, MeterId};
+use headroom::site::MeterId;
 use headroom::status::Status;
 use headroom::time::Duration;
 use headroom::units::Amps;
@@ -55,19 +55,24 @@ fn is_told(status: &Status) -> bool {
     status.evses.len() == 2 && status.evses.iter().all(|evse| evse.online && evse.lease_s.is_some())
 }
 
-/// Every current that a charger offers while `work` is done, and a second longer.
-async fn offers(house: &House, evse: EvseId, work: impl Future<Output = Gateway>) -> (BTreeSet<Amps>, Gateway) {
-    let mut seen = BTreeSet::new();
+/// Every current that each charger offers while `work` is done, and a second longer.
+pub async fn offers(house: &House, work: impl Future<Output = Gateway>) -> ([BTreeSet<Amps>; 2], Gateway) {
+    let mut seen = [BTreeSet::new(), BTreeSet::new()];
+    let mut look = || {
+        for (evse, seen) in [LEFT, RIGHT].into_iter().zip(&mut seen) {
+            seen.insert(house.offer(evse));
+        }
+    };
     tokio::pin!(work);
     let gateway = loop {
-        seen.insert(house.offer(evse));
+        look();
         if let Ok(gateway) = timeout(Duration::from_millis(20), &mut work).await {
             break gateway;
         }
     };
     for _ in 0..50 {
         sleep(Duration::from_millis(20)).await;
-        seen.insert(house.offer(evse));
+        look();
     }
     (seen, gateway)
 }
@@ -83,16 +88,8 @@ async fn a_restart_in_order_within_the_lease_changes_no_current_and_keeps_sessio
         gateway.until("both are back", is_told).await;
         gateway
     };
-    let right = async {
-        let mut seen = BTreeSet::new();
-        for _ in 0..150 {
-            seen.insert(house.offer(RIGHT));
-            sleep(Duration::from_millis(20)).await;
-        }
-        seen
-    };
-    let ((left, gateway), right) = tokio::join!(offers(&house, LEFT, restart), right);
-    assert_eq!((left, right), (BTreeSet::from([told[0]]), BTreeSet::from([told[1]])));
+    let (seen, gateway) = offers(&house, restart).await;
+    assert_eq!(seen, told.map(|amps| BTreeSet::from([amps])));
     let after = gateway.now();
     for id in ["left", "right"] {
         let (before, after) = (evse(&before, id), evse(&after, id));
@@ -110,7 +107,7 @@ async fn a_restart_in_order_within_the_lease_changes_no_current_and_keeps_sessio
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_in_order_waits_for_the_meter_before_it_changes_anything() {
     let (house, gateway) = full_house().await;
-    let told = house.offer(LEFT);
+    let told = [LEFT, RIGHT].map(|evse| house.offer(evse));
     let restart = async {
         house.act(Action::Voice(MeterId(0), Voice::Silent));
         gateway.stop().await;
@@ -120,8 +117,8 @@ async fn a_restart_in_order_waits_for_the_meter_before_it_changes_anything() {
         house.act(Action::Voice(MeterId(0), Voice::Clear));
         gateway
     };
-    let (seen, gateway) = offers(&house, LEFT, restart).await;
-    assert_eq!(seen, BTreeSet::from([told]));
+    let (seen, gateway) = offers(&house, restart).await;
+    assert_eq!(seen, told.map(|amps| BTreeSet::from([amps])));
     gateway.stop().await;
 }
 
