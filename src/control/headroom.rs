@@ -2,6 +2,7 @@
 
 use super::allocation::Ask;
 use super::base::{Base, Lows};
+use super::car::Car;
 use super::draw::Draw;
 use super::observation::Sample;
 use super::queue::Setting;
@@ -28,7 +29,7 @@ const OLD_MARGIN: Amps = Amps::whole(1);
 pub(super) struct RowMemory {
     last_sample: Option<Moment>,
     last_load: PerPhase<Amps>,
-    /// Cuts that the meter has not shown yet; at most one for an EVSE.
+    /// Cuts that the meter has not shown yet; at most one for an EVSE, the oldest first.
     pending: Vec<Pending>,
     /// What of the next fall a car's own meter has told already.
     explained: PerPhase<Amps>,
@@ -271,39 +272,63 @@ impl RowMemory {
         self.pending.iter().map(|pending| pending.evse)
     }
 
-    /// A car on this circuit has been cut; by `until` its meter shows the fall.
+    /// A car on this circuit has been cut; by `until` its meter shows the fall. [`RowMemory::gather`] comes after the last.
     pub(super) fn expect_fall(&mut self, evse: EvseId, fall: PerPhase<Amps>, until: Moment) {
-        match self.pending.iter_mut().find(|pending| pending.evse == evse) {
-            Some(pending) => {
-                pending.asked = PerPhase::from_fn(|phase| pending.left[phase] + fall[phase]);
-                pending.left = pending.asked;
-                pending.until = until;
-            }
-            None => self.pending.push(Pending { evse, asked: fall, left: fall, until }),
-        }
+        self.pending.push(Pending { evse, asked: fall, left: fall, until });
     }
 
-    /// A car's own meter says that it takes no more than `rest` above its setpoint, and this circuit's has been heard
-    /// since: that is all that its pending cut will still free, whatever the house has taken meanwhile.
-    pub(super) fn proven(&mut self, evse: EvseId, rest: PerPhase<Amps>, sample: &Sample) {
-        let is_new = Some(sample.at) > self.last_sample;
-        for pending in self.pending.iter_mut().filter(|pending| pending.evse == evse) {
-            for phase in Phase::ALL {
-                let freed = (pending.left[phase] - rest[phase]).max(Amps::ZERO);
-                pending.left[phase] -= freed;
-                if is_new {
-                    self.explained[phase] += freed;
+    /// Makes one of the cuts of each EVSE, in the place of its first. `places` has one for each EVSE, all of them free; so
+    /// it leaves them.
+    pub(super) fn gather(&mut self, places: &mut [Option<usize>]) {
+        let mut kept = 0;
+        for next in 0..self.pending.len() {
+            let pending = self.pending[next];
+            match places[pending.evse.0] {
+                Some(place) => {
+                    let first = &mut self.pending[place];
+                    first.left = PerPhase::from_fn(|phase| first.left[phase] + pending.left[phase]);
+                    (first.asked, first.until) = (first.left, pending.until);
+                }
+                None => {
+                    places[pending.evse.0] = Some(kept);
+                    self.pending[kept] = pending;
+                    kept += 1;
                 }
             }
         }
+        self.pending.truncate(kept);
+        self.pending.iter().for_each(|pending| places[pending.evse.0] = None);
     }
 
-    /// A car's own meter says that it takes `rest` above its setpoint: it was still on its way up when it was cut, and
-    /// all of that is yet to fall.
-    pub(super) fn overshoots(&mut self, evse: EvseId, rest: &PerPhase<Amps>) {
-        for pending in self.pending.iter_mut().filter(|pending| pending.evse == evse) {
-            pending.left = PerPhase::from_fn(|phase| pending.left[phase].max(rest[phase]));
-            pending.asked = PerPhase::from_fn(|phase| pending.asked[phase].max(pending.left[phase]));
+    /// What the own meters of those cars say whose cuts are pending, beside a sample of this circuit's meter, which `shows`
+    /// so much of what a car takes above its setpoint.
+    pub(super) fn compare(
+        &mut self,
+        cars: &[Car],
+        draws: &[Draw],
+        sample: &Sample,
+        shows: impl Fn(&PerPhase<Amps>) -> PerPhase<Amps>,
+    ) {
+        let is_new = Some(sample.at) > self.last_sample;
+        for pending in self.pending.iter_mut().filter(|pending| draws[pending.evse.0].is_measured) {
+            let (car, draw) = (&cars[pending.evse.0], &draws[pending.evse.0]);
+            let rest =
+                |seen: &PerPhase<Amps>| shows(&PerPhase::from_fn(|phase| (seen[phase] - car.setpoint).max(Amps::ZERO)));
+            let (then, now) = (car.readings.before(sample.at).map(rest), rest(&draw.seen));
+            for phase in Phase::ALL {
+                // It took no more than that, and this circuit's meter has been heard since: that is all that its cut will
+                // still free, whatever the house has taken meanwhile.
+                if let Some(then) = then {
+                    let freed = (pending.left[phase] - then[phase]).max(Amps::ZERO);
+                    pending.left[phase] -= freed;
+                    if is_new {
+                        self.explained[phase] += freed;
+                    }
+                }
+                // It was still on its way up when it was cut: all of that is yet to fall.
+                pending.left[phase] = pending.left[phase].max(now[phase]);
+                pending.asked[phase] = pending.asked[phase].max(pending.left[phase]);
+            }
         }
     }
 

@@ -170,7 +170,7 @@ pub fn step_into(
     let setting = Setting { site, policy, wall: observation.wall, crowd: (0, 1), now, highest };
     let mut work = state.work.take().unwrap_or_else(|| Box::new(Work::new(site)));
     look(&setting, state, observation, &mut work);
-    let Work { plan, desk, draws, sights, before, wishes, rows, queue, apart, .. } = &mut *work;
+    let Work { plan, desk, draws, sights, before, wishes, rows, queue, apart, places, .. } = &mut *work;
     for (car, wish) in state.cars.iter_mut().zip(&*wishes) {
         if let Err(because) = wish.ask {
             car.because = because;
@@ -181,6 +181,7 @@ pub fn step_into(
     }
     let scene = Scene { site, plan, draws, rows, scale: state.scale, sights, queue, apart, now };
     setpoint::decide(&scene, &mut state.cars, &mut state.rows, desk);
+    state.rows.iter_mut().for_each(|row| row.gather(places));
     #[cfg(test)]
     state.spoil.into_iter().for_each(|spoil| spoil(&mut state.cars));
     if sabotage::has(Bug::RaiseUnchecked) {
@@ -329,7 +330,7 @@ fn rows(setting: &Setting, state: &mut State, work: &mut Work) {
     let sample = |id: CircuitId| site.circuit(id).meter.and_then(|meter| samples[meter.0].as_ref());
     refill(below, site.circuits.iter().map(|_| Below::none()));
     for id in site.evse_ids() {
-        let (evse, draw, setpoint) = (site.evse(id), &draws[id.0], state.cars[id.0].setpoint);
+        let (evse, draw) = (site.evse(id), &draws[id.0]);
         let counts = Counts::of(site, &wishes[id.0].ask);
         let part = Part { phases: evse.rotation.phases(), least: evse.least, fallback: evse.fallback, counts };
         for circuit in site.path(evse.circuit) {
@@ -340,21 +341,16 @@ fn rows(setting: &Setting, state: &mut State, work: &mut Work) {
                 continue;
             };
             below[circuit.0].took(state.cars[id.0].took(evse, draw, above.at));
-            if draw.is_measured {
-                let rest = |seen: &PerPhase<Amps>| {
-                    PerPhase::from_fn(|phase| site.shown_of((seen[phase] - setpoint).max(Amps::ZERO)))
-                };
-                if let Some(seen) = state.cars[id.0].readings.before(above.at) {
-                    state.rows[circuit.0].proven(id, rest(seen), above);
-                }
-                state.rows[circuit.0].overshoots(id, &rest(&draw.seen));
-            }
         }
     }
     // Children first: a circuit without a meter carries what those below it say.
     views.clear();
     for id in (0..site.circuits.len()).rev().map(CircuitId) {
         let age = site.circuit(id).meter.map_or(Freshness::Unmetered, |meter| freshness[meter.0]);
+        if let Some(sample) = sample(id) {
+            let shows = |amps: &PerPhase<Amps>| PerPhase::from_fn(|phase| site.shown_of(amps[phase]));
+            state.rows[id.0].compare(&state.cars, draws, sample, shows);
+        }
         let view =
             state.rows[id.0].view(setting, &Stated::of(site, id, setting.policy), (age, sample(id)), &below[id.0]);
         if let Some(parent) = site.circuit(id).parent {

@@ -179,16 +179,9 @@ pub(super) fn view(setting: &Setting, state: &mut State, work: &mut Work) {
         let Some(sample) = &sample else { continue };
         let (then, is_sure) = car.took(evse, draw, sample.at);
         below.took((one(scale.drawn(&then)), is_sure));
-        if draw.is_measured {
-            let beyond =
-                |seen: &PerPhase<Amps>| PerPhase::from_fn(|phase| (seen[phase] - car.setpoint).max(Amps::ZERO));
-            let rest = |seen: &PerPhase<Amps>| one(scale.drawn(&beyond(seen)));
-            let memory = &mut state.rows[after];
-            if let Some(seen) = car.readings.before(sample.at) {
-                memory.proven(id, rest(seen), sample);
-            }
-            memory.overshoots(id, &rest(&draw.seen));
-        }
+    }
+    if let Some(sample) = &sample {
+        state.rows[after].compare(&state.cars, &work.draws, sample, |amps| one(scale.drawn(amps)));
     }
     work.rows.extend([RowView::nothing(), RowView::nothing()]);
     if let Some(watts) = site.power.contract {

@@ -36,6 +36,7 @@ pub(super) struct Work {
     pub queue: Vec<Ask>,
     // By EVSE.
     pub apart: Vec<(EvseId, Reason)>,
+    pub places: Vec<Option<usize>>,
 }
 
 impl Work {
@@ -57,6 +58,7 @@ impl Work {
             ranks: Vec::new(),
             queue: Vec::new(),
             apart: Vec::new(),
+            places: vec![None; site.evses.len()],
         }
     }
 }
