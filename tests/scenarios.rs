@@ -20,6 +20,11 @@ fn what_pending_cuts_will_still_remove_is_not_cut_twice() {
 }
 
 #[test]
+fn what_pending_cuts_will_still_remove_is_credited_once_and_all_beyond_it_is_cut_at_once() {
+    check("pending-once");
+}
+
+#[test]
 fn nothing_is_granted_twice_at_a_common_start() {
     check("common-start");
 }

@@ -93,12 +93,13 @@ fn an_accepted_limit_taken_for_proven_is_caught() {
 
 #[test]
 fn a_pending_cut_that_is_credited_twice_is_caught() {
-    scenario_catches(Bug::PendingTwice, "turns-little-room");
+    scenario_catches(Bug::PendingTwice, "pending-once");
 }
 
 #[test]
 fn a_pending_cut_that_is_made_again_is_caught() {
     scenario_catches(Bug::PendingIgnored, "slow-car");
+    scenario_catches(Bug::PendingIgnored, "pending-once");
 }
 
 #[test]
