@@ -1,12 +1,13 @@
-//! How fast and how small is it? `cargo bench` measures five things and prints them as a table:
+//! How fast and how small is it? `cargo bench` measures six things and prints them as a table:
 //!
 //! - the step, with 10, 100 and 1,000 EVSEs;
 //! - the sharing alone, among 54 to 10,000 EVSEs;
+//! - site-days a second in simulated time;
 //! - the packaged program from the meter's reply to the setpoint frame at ten OCPP chargers;
 //! - the memory of the packaged program at a site where everything is there;
 //! - its size.
 //!
-//! `cargo bench -- step allocation wire memory size` measures what is named only. It takes about two minutes, and the
+//! `cargo bench -- step allocation days wire memory size` measures what is named only. It takes about three minutes, and the
 //! time to build the packaged program where that is not there yet. No number here decides over anything: what a run
 //! has given is in docs/BENCHMARKS.md.
 
@@ -14,6 +15,7 @@
 
 mod allocation;
 mod chargers;
+mod days;
 mod garage;
 mod meter;
 mod program;
@@ -38,6 +40,9 @@ fn main() {
         for evses in [54, 500, 2_000, 10_000] {
             allocation::measure(evses, &mut table);
         }
+    }
+    if is_wanted("days") {
+        days::measure(&mut table);
     }
     if ["wire", "memory", "size"].into_iter().any(is_wanted) {
         let program = program::packaged();

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Rows of what was measured, with the aim where there is one.
 #[derive(Default)]
 pub struct Table {
-    rows: Vec<[String; 5]>,
+    rows: Vec<[String; 6]>,
 }
 
 impl Table {
@@ -16,27 +16,34 @@ impl Table {
         times.sort();
         // The nearest rank: so many percent took no longer.
         let at = |percent: usize| times.get((times.len() * percent).div_ceil(100).saturating_sub(1)).copied();
-        let most = times.last().copied();
-        let [p50, p99, most] = [at(50), at(99), most].map(|time| time.map_or("–".to_owned(), in_words));
-        eprintln!("{what}: p50 {p50}, p99 {p99}, most {most}, of {}", times.len());
-        self.rows.push([format!("{what} ({} times)", times.len()), p50, p99, most, aim.to_owned()]);
+        let (least, most) = (times.first().copied(), times.last().copied());
+        let [least, p50, p99, most] = [least, at(50), at(99), most].map(|time| time.map_or("–".to_owned(), in_words));
+        eprintln!("{what}: least {least}, p50 {p50}, p99 {p99}, most {most}, of {}", times.len());
+        self.rows.push([format!("{what} ({} times)", times.len()), least, p50, p99, most, aim.to_owned()]);
     }
 
     /// One number with its unit.
     pub fn number(&mut self, what: &str, number: &str, aim: &str) {
         eprintln!("{what}: {number}");
-        self.rows.push([what.to_owned(), number.to_owned(), String::new(), String::new(), aim.to_owned()]);
+        self.rows.push([
+            what.to_owned(),
+            String::new(),
+            number.to_owned(),
+            String::new(),
+            String::new(),
+            aim.to_owned(),
+        ]);
     }
 
     /// To stdout, columns in line.
     pub fn print(&self) {
-        let head = ["", "p50, or value", "p99", "most", "aim"].map(str::to_owned);
+        let head = ["", "least", "p50, or value", "p99", "most", "aim"].map(str::to_owned);
         let width = |column: usize| {
             let cells = self.rows.iter().chain([&head]).map(|row| row[column].chars().count());
             cells.max().unwrap_or_default()
         };
-        let widths = [0, 1, 2, 3, 4].map(width);
-        let line = |row: &[String; 5]| {
+        let widths = [0, 1, 2, 3, 4, 5].map(width);
+        let line = |row: &[String; 6]| {
             let cells = row.iter().zip(widths).map(|(cell, width)| format!(" {cell:width$} "));
             format!("|{}|", cells.collect::<Vec<_>>().join("|"))
         };
