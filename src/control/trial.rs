@@ -104,6 +104,11 @@ impl Trial {
         }
     }
 
+    /// Is this EVSE lowered for it now?
+    pub(super) fn lowers(&self, evse: EvseId) -> bool {
+        self.lowered.is_some_and(|lowered| lowered.evse == evse)
+    }
+
     /// Is the EVSE that it speaks of one of so many?
     pub(super) fn fits(&self, evses: usize) -> bool {
         self.lowered.iter().map(|lowered| lowered.evse).chain(self.last).all(|evse| evse.0 < evses)
@@ -113,11 +118,15 @@ impl Trial {
     /// meter cannot miss it.
     fn choose(&self, bench: &Bench, wishes: &[Wish], suspect: Option<(EvseId, u8)>) -> Option<Lowered> {
         let Bench { site, meter, proven, below, cars, draws, now, .. } = *bench;
-        let fall = if suspect.is_some() { wiring::STEP + FALL } else { FALL };
+        // Rounding down makes it no smaller; the car's own meter may waver.
+        let fall = match suspect {
+            Some(_) => wiring::least_step(meter.resolution) + FALL,
+            None => meter.resolution + meter.resolution + FALL,
+        };
         let to = |ask: &Ask| {
             let (evse, draw) = (site.evse(ask.evse), &draws[ask.evse.0]);
             let takes = draw.seen.most();
-            let to = ask.step.floor(takes - meter.resolution - meter.resolution - fall);
+            let to = ask.step.floor(takes - fall);
             let is_fit = draw.is_measured && cars[ask.evse.0].is_at_rest(evse, now) && takes > evse.fallback;
             (is_fit && to >= ask.least && to < cars[ask.evse.0].setpoint).then_some(to)
         };

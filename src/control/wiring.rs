@@ -2,7 +2,7 @@
 //!
 //! A car's own meter tells that it has stepped on a phase; the circuit's meter, less all other cars, has to step by as
 //! much on the same phase. The house steps too, so one contradiction is only a suspicion: the car is lowered once more for
-//! it (`trial`), and three in a row that are all alike are told. Three in a row that fit take it back.
+//! it (`trial`), and three in a row that are all alike are told; four where it cannot be lowered. Three that fit take it back.
 
 use super::State;
 use super::observation::{Observation, Sample};
@@ -13,14 +13,19 @@ use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase, Phase};
 use serde::{Deserialize, Serialize};
 
-/// Smaller steps prove nothing: houses have many of that size.
-pub(super) const STEP: Amps = Amps::whole(4);
+/// Smaller steps prove nothing, houses have many of that size: this and twice the meter's resolution.
+const STEP: Amps = Amps::whole(4);
 /// What a house may add to a step, and still it is known for what it is; or a quarter of the step.
 const HOUSE: Amps = Amps::milli(1_500);
 /// A car whose own meter says no more than this more or less stands still.
 const STILL: Amps = Amps::milli(500);
-/// So many steps in a row, all alike, are no chance.
-const PROOF: u8 = 3;
+/// Steps in a row that are all alike, one of them asked for, are no chance when they add up to this: four, or three with
+/// one that was asked for. Control itself follows the house, but does not choose the moment of a trial by it.
+const PROOF: u8 = 7;
+const STEP_COUNTS: u8 = 2;
+const TRIED_STEP_COUNTS: u8 = 3;
+/// So many in a row that fit take it back.
+const FITTING: u8 = 3;
 /// A step takes so long at most, from what was before to what is after: a car's start and its own meter's delay.
 const LONGEST_STEP: Duration = Duration::from_secs(60);
 
@@ -46,12 +51,12 @@ pub enum Seen {
 
 /// What new samples say of cars' steps.
 pub(super) fn watch(site: &Site, state: &mut State, observation: &Observation, work: &mut Work) {
-    let State { watches, cars, .. } = state;
+    let State { watches, trials, cars, .. } = state;
     let Work { plan, draws, below, rows, miswired, .. } = work;
     let told = |ids: &[EvseId]| -> Amps { ids.iter().map(|id| cars[id.0].setpoint).sum() };
     // Without a neutral a car's current is no part of a line's.
-    let meters = site.meters.iter().zip(&observation.samples).zip(watches).filter(|_| site.wiring != Wiring::Delta);
-    for ((meter, sample), watch) in meters {
+    let meters = site.meters.iter().zip(&observation.samples).zip(watches).zip(trials);
+    for (((meter, sample), watch), trial) in meters.filter(|_| site.wiring != Wiring::Delta) {
         let Some(sample) = sample else { continue };
         let (then, ids) = (below[meter.circuit.0].then, plan.evses_below(meter.circuit));
         let all_told = told(ids);
@@ -59,7 +64,8 @@ pub(super) fn watch(site: &Site, state: &mut State, observation: &Observation, w
             let (own, is_sure) = cars[id.0].took(site.evse(id), &draws[id.0], sample.at);
             let others = PerPhase::from_fn(|phase| then[phase] - own[phase]);
             let told = all_told - cars[id.0].setpoint;
-            track.hear(&Pair { sample, own, others, told, is_sure }, meter.resolution);
+            let is_tried = trial.lowers(id);
+            track.hear(&Pair { sample, own, others, told, is_sure, is_tried }, meter.resolution);
         }
     }
     for (meter, miswired) in site.meters.iter().zip(miswired) {
@@ -88,13 +94,15 @@ struct Rest {
     others: PerPhase<Amps>,
     told: Amps,
     load: PerPhase<Amps>,
+    /// It was lowered to try the meter.
+    is_tried: bool,
 }
 
 /// What the last steps on one phase have shown.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Evidence {
     seen: Option<Seen>,
-    /// How many in a row were seen like that.
+    /// What those in a row count that were seen like that.
     wrong: u8,
     /// How many in a row were seen where they happened.
     right: u8,
@@ -112,18 +120,25 @@ struct Pair<'a> {
     told: Amps,
     /// What it took itself is no guess.
     is_sure: bool,
+    /// It is lowered to try the meter.
+    is_tried: bool,
+}
+
+/// The least step that tells anything to a meter of this resolution.
+pub(super) fn least_step(resolution: Amps) -> Amps {
+    STEP + resolution + resolution
 }
 
 impl Track {
     /// Takes in a sample of a meter with this resolution.
     fn hear(&mut self, pair: &Pair, resolution: Amps) {
-        let Pair { sample, own, others, told, is_sure } = *pair;
+        let Pair { sample, own, others, told, is_sure, is_tried } = *pair;
         if self.heard.replace(sample.at).is_some_and(|heard| heard >= sample.at) || !is_sure {
             return;
         }
         let is_at_rest = differ(&own, &self.last) <= STILL;
         self.last = own;
-        let now = Rest { at: sample.at, own, others, told, load: sample.current };
+        let now = Rest { at: sample.at, own, others, told, load: sample.current, is_tried };
         let Some(before) = self.before.filter(|before| now.at.since(before.at) <= LONGEST_STEP) else {
             self.before = is_at_rest.then_some(now);
             return;
@@ -144,26 +159,29 @@ impl Track {
 
     /// It has stepped from one to the other: where has the circuit's meter shown that?
     fn judge(&mut self, before: &Rest, now: &Rest, has_sign: bool, resolution: Amps) {
+        let counts = if before.is_tried || now.is_tried { TRIED_STEP_COUNTS } else { STEP_COUNTS };
         let own = PerPhase::from_fn(|phase| now.own[phase] - before.own[phase]);
         let load = PerPhase::from_fn(|phase| now.load[phase] - before.load[phase]);
         for phase in Phase::ALL {
             let step = own[phase];
-            if step.abs() < STEP {
+            if step.abs() < least_step(resolution) {
                 continue;
             }
-            let slack = HOUSE.max(step.abs().scaled(1, 4)) + resolution + resolution;
+            let slack = HOUSE.max(step.abs().scaled(1, 4)) + resolution;
             let is_like = |amps: Amps, wanted: Amps| (amps - wanted).abs() <= slack;
             // Without a sign what is exported counts as imported, and a fall may well look like a climb.
             let has_sign = has_sign || now.load[phase] < Amps::ZERO || before.load[phase] < Amps::ZERO;
             let is_elsewhere = |other: &Phase| {
-                is_like(load[phase], own[*other]) && is_like(load[*other], step) && (own[*other] - step).abs() >= STEP
+                is_like(load[phase], own[*other])
+                    && is_like(load[*other], step)
+                    && (own[*other] - step).abs() >= least_step(resolution)
             };
             let other = Phase::ALL.into_iter().filter(|other| *other != phase).find(is_elsewhere);
             let evidence = &mut self.evidence[phase];
             match other {
                 _ if is_like(load[phase], step) => evidence.fits(),
-                _ if has_sign && is_like(load[phase], Amps::ZERO - step) => evidence.contradicts(Seen::Turned),
-                Some(other) => evidence.contradicts(Seen::On(other)),
+                _ if has_sign && is_like(load[phase], Amps::ZERO - step) => evidence.contradicts(Seen::Turned, counts),
+                Some(other) => evidence.contradicts(Seen::On(other), counts),
                 None => {}
             }
         }
@@ -184,15 +202,15 @@ impl Track {
 impl Evidence {
     fn fits(&mut self) {
         self.wrong = 0;
-        self.right = (self.right + 1).min(PROOF);
-        if self.right == PROOF || !self.is_told {
+        self.right = (self.right + 1).min(FITTING);
+        if self.right == FITTING || !self.is_told {
             *self = Evidence { right: self.right, ..Evidence::default() };
         }
     }
 
-    fn contradicts(&mut self, seen: Seen) {
-        let is_again = self.seen == Some(seen);
-        self.wrong = if is_again { (self.wrong + 1).min(PROOF) } else { 1 };
+    fn contradicts(&mut self, seen: Seen, counts: u8) {
+        let before = if self.seen == Some(seen) { self.wrong } else { 0 };
+        self.wrong = (before + counts).min(PROOF);
         (self.seen, self.right) = (Some(seen), 0);
         self.is_told |= self.wrong == PROOF && !sabotage::has(Bug::WiringBelieved);
     }
@@ -241,6 +259,15 @@ mod tests {
 
     /// A car that steps between 6 and 16 A each half minute, a house, and how a meter shows both; what is told each time.
     fn tell(steps: u64, shows: impl Fn(u64, PerPhase<i32>) -> PerPhase<i32>, has_sign: bool) -> Vec<Option<Seen>> {
+        try_it(steps, shows, has_sign, |_| false)
+    }
+
+    fn try_it(
+        steps: u64,
+        shows: impl Fn(u64, PerPhase<i32>) -> PerPhase<i32>,
+        has_sign: bool,
+        is_tried: impl Fn(u64) -> bool,
+    ) -> Vec<Option<Seen>> {
         let mut track = Track::default();
         let mut told = Vec::new();
         for second in 0..(steps + 1) * 30 {
@@ -251,7 +278,9 @@ mod tests {
             let sample = Sample { at, current, watts: has_sign.then(PerPhase::default), millivolts: None };
             let own = PerPhase(own.0.map(Amps::whole));
             let (others, told_others) = (PerPhase::default(), Amps::ZERO);
-            track.hear(&Pair { sample: &sample, own, others, told: told_others, is_sure: true }, Amps::milli(100));
+            let is_tried = is_tried(second);
+            let pair = Pair { sample: &sample, own, others, told: told_others, is_sure: true, is_tried };
+            track.hear(&pair, Amps::milli(100));
             if second % 30 == 29 && second >= 30 {
                 told.push(track.told().map(|(_, seen)| seen));
             }
@@ -264,28 +293,30 @@ mod tests {
     }
 
     #[test]
-    fn three_steps_with_the_wrong_sign_are_told_and_two_are_not() {
+    fn four_steps_with_the_wrong_sign_are_told_or_three_if_one_was_asked_for() {
         let turned = |_, own| PerPhase([-house(own)[Phase::L1], 5, 3]);
-        assert_eq!(tell(4, turned, true), [None, None, Some(Seen::Turned), Some(Seen::Turned)]);
+        let told = Some(Seen::Turned);
+        assert_eq!(tell(5, turned, true), [None, None, None, told, told]);
+        assert_eq!(try_it(4, turned, true, |second| (60..80).contains(&second)), [None, None, told, told]);
     }
 
     #[test]
-    fn three_steps_on_another_phase_are_told() {
+    fn four_steps_on_another_phase_are_told() {
         let swapped = |_, own| PerPhase([5, house(own)[Phase::L1], 3]);
         let told = Some(Seen::On(Phase::L2));
-        assert_eq!(tell(4, swapped, true), [None, None, told, told]);
+        assert_eq!(tell(5, swapped, true), [None, None, None, told, told]);
     }
 
     #[test]
     fn three_steps_that_fit_take_it_back() {
         let turned = |second: u64, own| {
             let [first, second_phase, third] = house(own).0;
-            PerPhase([if second < 120 { -first } else { first }, second_phase, third])
+            PerPhase([if second < 150 { -first } else { first }, second_phase, third])
         };
-        let told = tell(8, turned, true);
-        assert_eq!(told[2], Some(Seen::Turned));
-        assert_eq!(told[7], None, "{told:?}");
-        assert_eq!(told[5], Some(Seen::Turned), "the first step after it was turned back is none: {told:?}");
+        let told = tell(9, turned, true);
+        assert_eq!(told[3], Some(Seen::Turned));
+        assert_eq!(told[8], None, "{told:?}");
+        assert_eq!(told[6], Some(Seen::Turned), "the first step after it was turned back is none: {told:?}");
     }
 
     #[test]
