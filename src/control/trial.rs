@@ -114,8 +114,8 @@ impl Trial {
         self.lowered.iter().map(|lowered| lowered.evse).chain(self.last).all(|evse| evse.0 < evses)
     }
 
-    /// The one whose steps are suspected; else the next after the last one that takes more than it would without us, and more than its least, by so much that the
-    /// meter cannot miss it.
+    /// The one whose steps are suspected; else the next after the last one that takes more than it would without us, and
+    /// more than its least, by so much that the meter cannot miss it.
     fn choose(&self, bench: &Bench, wishes: &[Wish], suspect: Option<(EvseId, u8)>) -> Option<Lowered> {
         let Bench { site, meter, proven, below, cars, draws, now, .. } = *bench;
         // Rounding down makes it no smaller; the car's own meter may waver.

@@ -1,5 +1,6 @@
 //! Does a recording decide again, and does it tell when it cannot?
 
+use super::record::FORMAT;
 use super::task::Piece;
 use super::*;
 use crate::control::observation::Observation;
@@ -280,12 +281,13 @@ fn what_is_no_recording_or_of_another_format_says_so() {
     assert_eq!(fault(b"PK\x03\x04 something else\n"), Fault::NoRecording);
     assert_eq!(fault(&[0xFF; 4096]), Fault::NoRecording);
     assert_eq!(fault(b"headroom-1 7 3 00000000\nabc"), Fault::NoRecording);
-    let later = fault(b"headroom-flight 2 9.1.0\nwhatever");
+    let later = fault(b"headroom-flight 3 9.1.0\nwhatever");
     assert!(later.to_string().contains("replay it with 9.1.0"), "{later}");
     let bytes = World::of(HOUSE).record(5, 1 << 20).remove(0);
-    let own = format!("1 {}\n", env!("CARGO_PKG_VERSION"));
+    let own = format!("{FORMAT} {}\n", env!("CARGO_PKG_VERSION"));
     let text = bytes.windows(own.len()).position(|window| window == own.as_bytes()).unwrap();
-    let other = [&bytes[..text], b"1 0.0.9\n", &bytes[text + own.len()..]].concat();
+    let older = format!("{FORMAT} 0.0.9\n");
+    let other = [&bytes[..text], older.as_bytes(), &bytes[text + own.len()..]].concat();
     assert_eq!(segment(&other).program, "0.0.9", "another program's is read where its records are the same");
 }
 
