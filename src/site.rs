@@ -173,6 +173,17 @@ pub struct Evse {
     pub metering: Option<Duration>,
 }
 
+/// What a charger has said stands no longer than this.
+pub const BELIEVED: Duration = Duration::from_secs(20);
+
+impl Evse {
+    /// Does its own meter speak so often that what it takes is known all the time? One that speaks more rarely than it is
+    /// believed is in between taken for one without a meter.
+    pub fn is_always_known(&self) -> bool {
+        self.metering.is_some_and(|interval| interval <= BELIEVED)
+    }
+}
+
 /// Which site phase feeds each of a charger's phase terminals, L1 first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rotation {

@@ -11,7 +11,7 @@ use super::readings::Readings;
 use super::reason::Reason;
 use super::sabotage::{self, Bug};
 use super::served::Served;
-use crate::site::Evse;
+use crate::site::{BELIEVED, Evse};
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase};
 use serde::{Deserialize, Serialize};
@@ -24,9 +24,6 @@ const STRIKES: u8 = 3;
 const UNSHOWN: u8 = 2;
 /// A report may be this much later than its interval.
 const LATENESS: Duration = Duration::from_secs(3);
-/// What a charger has said stands no longer than this; one that speaks more rarely is in between taken for one without
-/// a meter.
-const SLOW: Duration = Duration::from_secs(20);
 /// A car that stops taking what it is offered wants no more after so long.
 const TIRED: Duration = Duration::from_secs(30);
 /// One that has not begun yet may be slow to wake: three to four minutes have been seen.
@@ -494,5 +491,5 @@ impl Car {
 }
 
 fn is_fresh(evse: &Evse, measured: &Measured, now: Moment) -> bool {
-    evse.metering.is_some_and(|interval| now.since(measured.at) <= (interval * 2).min(SLOW) + LATENESS)
+    evse.metering.is_some_and(|interval| now.since(measured.at) <= (interval * 2).min(BELIEVED) + LATENESS)
 }

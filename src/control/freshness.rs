@@ -17,7 +17,7 @@ use super::Freshness;
 use super::draw::Draw;
 use super::observation::Sample;
 use super::sabotage::{self, Bug};
-use crate::site::{EvseId, Meter, Tuning};
+use crate::site::{EvseId, Meter, Site, Tuning};
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase, Phase};
 use serde::{Deserialize, Serialize};
@@ -29,8 +29,8 @@ const KNOWN_BY: u32 = 100;
 const UNKNOWN_MAY: Duration = Duration::from_secs(60);
 /// A meter that repeats itself for so many times as long as it has lately, and so long at least, is frozen whether a car
 /// can be lowered or not; but only one that tells voltages, which wander, and whose habits are known.
-const UNHEARD_OF: u32 = 30;
-const UNHEARD_OF_LEAST: Duration = Duration::from_secs(60);
+const UNHEARD_OF: u32 = 15;
+const UNHEARD_OF_LEAST: Duration = Duration::from_secs(30);
 /// How long a meter repeats itself is remembered for so long at least, and for twice that at most: nights are calmer.
 const CALM_SPAN: Duration = Duration::from_secs(3_600);
 
@@ -54,7 +54,7 @@ struct Calm {
     changes: u32,
 }
 
-/// What the cars below a meter take by their own meters.
+/// What the cars below a meter take by their own meters, of those that speak often.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(super) struct Proven {
     /// How many of them have said so lately; another number is another sum.
@@ -62,32 +62,39 @@ pub(super) struct Proven {
     pub draw: PerPhase<Amps>,
     /// What the others are taken to draw, and what they may at most: whatever that has changed by since excuses the meter.
     pub others: (PerPhase<Amps>, Amps),
-    /// How late they may be.
+    /// How late their own meters may be.
     pub late: Duration,
+    /// How long the others may take to do what they are told.
+    pub settles: Duration,
 }
 
 impl Proven {
     /// Of these.
-    pub(super) fn below(evses: &[EvseId], draws: &[Draw]) -> Self {
+    pub(super) fn below(evses: &[EvseId], site: &Site, draws: &[Draw]) -> Self {
         let mut sum = Proven::default();
         let add = |a: PerPhase<Amps>, b: &PerPhase<Amps>| PerPhase::from_fn(|phase| a[phase] + b[phase]);
-        for draw in evses.iter().map(|id| &draws[id.0]) {
-            if draw.is_measured {
+        for (evse, draw) in evses.iter().map(|id| (site.evse(*id), &draws[id.0])) {
+            if draw.is_measured && evse.is_always_known() {
                 sum.cars += 1;
                 sum.draw = add(sum.draw, &draw.seen);
+                sum.late = sum.late.max(draw.blind);
             } else {
                 sum.others = (add(sum.others.0, &draw.seen), sum.others.1 + draw.worst);
+                sum.settles = sum.settles.max(evse.response);
             }
-            sum.late = sum.late.max(draw.blind);
         }
         sum
     }
 
     /// By how much the meter must have seen the load change since then, at least.
     fn moved(&self, since: &Proven, phase: Phase) -> Amps {
+        (self.draw[phase] - since.draw[phase]).abs() - self.excuse(since, phase)
+    }
+
+    /// What the others may have changed by since then.
+    fn excuse(&self, since: &Proven, phase: Phase) -> Amps {
         let assumed = (self.others.0[phase] - since.others.0[phase]).abs();
-        let possible = (self.others.1 - since.others.1).abs();
-        (self.draw[phase] - since.draw[phase]).abs() - assumed.max(possible)
+        assumed.max((self.others.1 - since.others.1).abs())
     }
 }
 
@@ -106,6 +113,8 @@ struct Same {
     differs: Option<Moment>,
     /// The same, once all of them must have spoken: where one falls as another rises, their sum is wrong for a while.
     contradicted: Option<Moment>,
+    /// Since when the others may have changed by more than the meter can miss.
+    excused: Option<Moment>,
 }
 
 impl Age {
@@ -130,18 +139,13 @@ impl Age {
         let stale_after = stale_after(meter, tuning);
         let lost_after = lost_after(meter, tuning);
         let newest = sample.map(|sample| sample.at);
-        let is_new = newest.is_some() && newest > self.last;
-        if is_new {
-            let is_in_time = matches!((self.last, newest), (Some(last), Some(at)) if at.since(last) <= stale_after);
+        if let Some(sample) = sample.filter(|sample| self.last.is_none_or(|last| sample.at > last)) {
+            let is_in_time = self.last.is_some_and(|last| sample.at.since(last) <= stale_after);
             self.good = if is_in_time { self.good.saturating_add(1) } else { 1 };
             self.last = newest;
-            // What happened while it was silent it may have missed.
-            self.same = self.same.take().filter(|_| is_in_time);
+            self.watch(meter, sample, is_in_time, proven, now);
         }
         let age = self.last.map_or(Duration::MAX, |last| now.since(last));
-        if let Some(sample) = sample.filter(|_| is_new) {
-            self.watch(meter, sample, proven, now);
-        }
         let contradicted = self.same.as_ref().and_then(|same| same.contradicted);
         let contradicted = contradicted.filter(|_| !sabotage::has(Bug::FrozenIgnored));
         let frozen = contradicted.map_or(Duration::ZERO, |since| now.since(since));
@@ -191,18 +195,26 @@ impl Age {
     }
 
     /// Does it say once more what cars' own meters contradict?
-    fn watch(&mut self, meter: &Meter, sample: &Sample, proven: &Proven, now: Moment) {
-        let Proven { cars, late, .. } = *proven;
-        let start =
-            Same { words: *sample, cars, watched_from: now + late, shown: None, differs: None, contradicted: None };
+    fn watch(&mut self, meter: &Meter, sample: &Sample, is_in_time: bool, proven: &Proven, now: Moment) {
+        let Proven { cars, late, settles, .. } = *proven;
+        let start = Same {
+            words: *sample,
+            cars,
+            watched_from: now + late,
+            shown: None,
+            differs: None,
+            contradicted: None,
+            excused: None,
+        };
         let same = self.same.get_or_insert_with(|| start.clone());
         if (Sample { at: sample.at, ..same.words }) != *sample {
-            // What it said while it was frozen shows nothing of what is usual.
-            if same.contradicted.is_none() && !self.is_lost {
+            // What it said while it was frozen shows nothing of what is usual, and what it would have said while it was
+            // silent nobody knows.
+            if same.contradicted.is_none() && !self.is_lost && is_in_time {
                 self.calm.hear(sample.at.since(same.words.at), now);
             }
             *same = start;
-        } else if same.cars != cars {
+        } else if same.cars != cars && same.contradicted.is_none() {
             *same = Same { words: same.words, ..start };
         }
         if now < same.watched_from {
@@ -212,6 +224,12 @@ impl Age {
         let missed = |phase: Phase| proven.moved(&shown, phase) > meter.resolution + meter.resolution;
         if !Phase::ALL.into_iter().any(missed) {
             same.differs = None;
+            // Others who may have changed are no excuse for what happens once they must have done so.
+            let is_excused = Phase::ALL.into_iter().any(|phase| proven.excuse(&shown, phase) > meter.resolution);
+            same.excused = same.excused.filter(|_| is_excused).or(is_excused.then_some(now));
+            if same.excused.is_some_and(|since| now.since(since) >= late + settles) {
+                (same.shown, same.excused) = (Some(*proven), None);
+            }
             return;
         }
         let since = *same.differs.get_or_insert(now);
@@ -277,7 +295,7 @@ mod tests {
             cars: 1,
             draw: PerPhase::all(Amps::whole(draw)),
             others: (PerPhase::all(Amps::whole(others)), Amps::whole(others)),
-            late: Duration::ZERO,
+            ..Proven::default()
         };
         let two_steps = Amps::milli(200);
         assert!(proven(10, 8).moved(&proven(11, 7), Phase::L1) <= two_steps, "an ampere has changed hands");
@@ -363,6 +381,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_car_without_a_meter_excuses_nothing_that_happens_once_it_must_have_followed() {
+        let seen = |falls_at: u64| {
+            let mut age = Age::stale(Moment::START);
+            let proven = |second| Proven {
+                cars: 1,
+                draw: PerPhase::all(Amps::whole(if second < falls_at { 10 } else { 7 })),
+                others: (PerPhase::default(), Amps::whole(if second < 20 { 6 } else { 16 })),
+                settles: Duration::from_secs(10),
+                ..Proven::default()
+            };
+            let at = |second: u64| Moment::from_millis(second * 1000);
+            let tuning = Tuning::default();
+            let seconds = 1..=100;
+            seconds.map(|s| age.update(&meter(), &tuning, Some(&sample(s)), &proven(s), at(s))).last()
+        };
+        assert_eq!((seen(25), seen(35)), (Some(Freshness::Fresh), Some(Freshness::Lost)));
+    }
+
     /// What becomes of a meter that says something new each second for a while and then the same, for so many seconds.
     fn freeze(tells_volts: bool, changes: u64, seconds: u64) -> Vec<Freshness> {
         let mut age = Age::stale(Moment::START);
@@ -379,9 +416,9 @@ mod tests {
     }
 
     #[test]
-    fn a_meter_of_voltages_that_never_says_the_same_twice_is_frozen_when_it_does_for_a_minute() {
+    fn a_meter_of_voltages_that_never_says_the_same_twice_is_frozen_when_it_does_for_half_a_minute() {
         let seen = freeze(true, 200, 150);
-        assert_eq!([seen[50], seen[65], seen[110], seen[125]].map(|seen| seen as u8), {
+        assert_eq!([seen[25], seen[35], seen[55], seen[65]].map(|seen| seen as u8), {
             [Freshness::Fresh, Freshness::Stale, Freshness::Stale, Freshness::Lost].map(|seen| seen as u8)
         });
     }

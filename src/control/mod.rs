@@ -220,7 +220,7 @@ fn look(setting: &Setting, state: &mut State, observation: &Observation, work: &
     let setting = &Setting { crowd: queue::crowd(&state.cars, &observation.reports, now), ..*setting };
     bear_out(site, state, observation, work, now);
     freshness(site, state, observation, work, now);
-    sights(site, work);
+    sights(site, state, work);
     refill(&mut work.before, state.cars.iter().map(|car| car.setpoint));
     let told = site.evse_ids().zip(&state.cars).zip(&observation.reports).zip(&work.sights);
     refill(&mut work.wishes, told.map(|(((id, car), report), sight)| queue::wish(setting, id, car, report, *sight)));
@@ -237,16 +237,15 @@ fn look(setting: &Setting, state: &mut State, observation: &Observation, work: &
 }
 
 fn freshness(site: &Site, state: &mut State, observation: &Observation, work: &mut Work, now: Moment) {
-    let (plan, draws) = (&work.plan, &work.draws);
-    let watched = site.meters.iter().zip(&state.watches);
-    refill(&mut work.miswired, watched.map(|(meter, watch)| watch.miswired(plan.evses_below(meter.circuit))));
-    let ages = state.ages.iter_mut().zip(&site.meters).zip(&observation.samples).zip(&work.miswired);
-    let freshness = ages.map(|(((age, meter), sample), miswired)| {
-        let proven = Proven::below(plan.evses_below(meter.circuit), draws);
-        let freshness = age.update(meter, &site.tuning, sample.as_ref(), &proven, now);
-        if miswired.is_some() { Freshness::Lost } else { freshness }
+    let Work { plan, draws, proven, freshness, .. } = work;
+    let meters = site.meters.iter();
+    refill(proven, meters.clone().map(|meter| Proven::below(plan.evses_below(meter.circuit), site, draws)));
+    let ages = meters.zip(&mut state.ages).zip(&observation.samples).zip(&*proven).zip(&state.watches);
+    let ages = ages.map(|((((meter, age), sample), proven), watch)| {
+        let freshness = age.update(meter, &site.tuning, sample.as_ref(), proven, now);
+        if watch.miswired.is_some() { Freshness::Lost } else { freshness }
     });
-    refill(&mut work.freshness, freshness);
+    refill(freshness, ages);
 }
 
 /// The newest of each meter. Without a neutral the angle between what a site feeds in and what its cars take is not known:
@@ -304,8 +303,8 @@ fn bear_out(site: &Site, state: &State, observation: &Observation, work: &mut Wo
 }
 
 /// What the meters on each EVSE's path allow: the worst of them rules, of equals the nearest.
-fn sights(site: &Site, work: &mut Work) {
-    let Work { freshness, miswired, sights_at: by_circuit, sights, .. } = work;
+fn sights(site: &Site, state: &State, work: &mut Work) {
+    let Work { freshness, sights_at: by_circuit, sights, .. } = work;
     by_circuit.clear();
     // Parents come first.
     for id in site.circuit_ids() {
@@ -313,10 +312,12 @@ fn sights(site: &Site, work: &mut Work) {
         let above = circuit.parent.map_or(Sight::Clear, |parent| by_circuit[parent.0]);
         let own = circuit.meter.map_or(Freshness::Unmetered, |meter| freshness[meter.0]);
         by_circuit.push(match (own, above) {
-            (Freshness::Lost, _) => Sight::Lost(match circuit.meter.and_then(|meter| miswired[meter.0]) {
-                Some(wrong) => Reason::MeterWiring(id, wrong.phase),
-                None => Reason::MeterLost(id),
-            }),
+            (Freshness::Lost, _) => {
+                Sight::Lost(match circuit.meter.and_then(|meter| state.watches[meter.0].miswired) {
+                    Some(wrong) => Reason::MeterWiring(id, wrong.phase),
+                    None => Reason::MeterLost(id),
+                })
+            }
             (Freshness::Stale, Sight::Clear | Sight::Stale(_)) => Sight::Stale(id),
             (Freshness::Stale | Freshness::Fresh | Freshness::Unmetered, above) => above,
         });

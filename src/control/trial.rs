@@ -53,7 +53,7 @@ struct Bench<'a> {
     meter: &'a Meter,
     age: &'a Age,
     /// What the cars below the meter take by their own.
-    proven: Proven,
+    proven: &'a Proven,
     /// Whose steps it has shown wrongly, and how often.
     suspect: Option<(EvseId, u8)>,
     /// All cars below it.
@@ -66,10 +66,10 @@ struct Bench<'a> {
 /// Meters that repeat themselves for long: does one that cars' own meters could contradict still measure?
 pub(super) fn try_meters(site: &Site, state: &mut State, work: &mut Work, now: Moment) {
     let State { trials, ages, cars, watches, .. } = state;
-    let Work { plan, draws, wishes, .. } = work;
-    for (((meter, age), trial), watch) in site.meters.iter().zip(&*ages).zip(trials).zip(&*watches) {
-        let below = plan.evses_below(meter.circuit);
-        let (proven, suspect) = (Proven::below(below, draws), watch.suspect(below));
+    let Work { plan, draws, proven, wishes, .. } = work;
+    let meters = site.meters.iter().zip(&*ages).zip(trials).zip(&*watches).zip(proven);
+    for ((((meter, age), trial), watch), proven) in meters {
+        let (below, suspect) = (plan.evses_below(meter.circuit), watch.suspect);
         trial.update(&Bench { site, meter, age, proven, suspect, below, cars, draws, now }, wishes);
     }
 }
@@ -127,7 +127,8 @@ impl Trial {
             let (evse, draw) = (site.evse(ask.evse), &draws[ask.evse.0]);
             let takes = draw.seen.most();
             let to = ask.step.floor(takes - fall);
-            let is_fit = draw.is_measured && cars[ask.evse.0].is_at_rest(evse, now) && takes > evse.fallback;
+            let is_known = draw.is_measured && evse.is_always_known();
+            let is_fit = is_known && cars[ask.evse.0].is_at_rest(evse, now) && takes > evse.fallback;
             (is_fit && to >= ask.least && to < cars[ask.evse.0].setpoint).then_some(to)
         };
         let is_asked = |id: &&EvseId| suspect.is_none_or(|(suspect, _)| suspect == **id);

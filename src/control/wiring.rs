@@ -52,31 +52,36 @@ pub enum Seen {
 /// What new samples say of cars' steps.
 pub(super) fn watch(site: &Site, state: &mut State, observation: &Observation, work: &mut Work) {
     let State { watches, trials, cars, .. } = state;
-    let Work { plan, draws, below, rows, miswired, .. } = work;
+    let Work { plan, draws, below, rows, .. } = work;
     let told = |ids: &[EvseId]| -> Amps { ids.iter().map(|id| cars[id.0].setpoint).sum() };
     // Without a neutral a car's current is no part of a line's.
     let meters = site.meters.iter().zip(&observation.samples).zip(watches).zip(trials);
     for (((meter, sample), watch), trial) in meters.filter(|_| site.wiring != Wiring::Delta) {
-        let Some(sample) = sample else { continue };
+        rows[meter.circuit.0].shown.miswired = watch.miswired;
+        let Some(sample) = sample.as_ref().filter(|sample| watch.heard.is_none_or(|heard| sample.at > heard)) else {
+            continue;
+        };
         let (then, ids) = (below[meter.circuit.0].then, plan.evses_below(meter.circuit));
         let all_told = told(ids);
-        for (id, track) in watch.tracks(ids).filter(|(id, _)| draws[id.0].is_measured) {
+        let mut has_judged = false;
+        let tracks = ids.iter().copied().zip(&mut watch.tracks);
+        for (id, track) in tracks.filter(|(id, _)| draws[id.0].is_measured) {
             let (own, is_sure) = cars[id.0].took(site.evse(id), &draws[id.0], sample.at);
             let others = PerPhase::from_fn(|phase| then[phase] - own[phase]);
             let told = all_told - cars[id.0].setpoint;
             let is_tried = trial.lowers(id);
-            track.hear(&Pair { sample, own, others, told, is_sure, is_tried }, meter.resolution);
+            has_judged |= track.hear(&Pair { sample, own, others, told, is_sure, is_tried }, meter.resolution);
         }
-    }
-    for (meter, miswired) in site.meters.iter().zip(miswired) {
-        rows[meter.circuit.0].shown.miswired = *miswired;
+        watch.heard = Some(sample.at);
+        if has_judged {
+            watch.conclude(ids);
+        }
     }
 }
 
 /// The steps of one car, as one meter has shown them.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Track {
-    heard: Option<Moment>,
     /// Before the step that is under way, if one is.
     before: Option<Rest>,
     /// What its own meter said with the last sample.
@@ -130,31 +135,32 @@ pub(super) fn least_step(resolution: Amps) -> Amps {
 }
 
 impl Track {
-    /// Takes in a sample of a meter with this resolution.
-    fn hear(&mut self, pair: &Pair, resolution: Amps) {
+    /// Takes in a new sample of a meter with this resolution. Has it judged a step?
+    fn hear(&mut self, pair: &Pair, resolution: Amps) -> bool {
         let Pair { sample, own, others, told, is_sure, is_tried } = *pair;
-        if self.heard.replace(sample.at).is_some_and(|heard| heard >= sample.at) || !is_sure {
-            return;
+        if !is_sure {
+            return false;
         }
         let is_at_rest = differ(&own, &self.last) <= STILL;
         self.last = own;
         let now = Rest { at: sample.at, own, others, told, load: sample.current, is_tried };
         let Some(before) = self.before.filter(|before| now.at.since(before.at) <= LONGEST_STEP) else {
             self.before = is_at_rest.then_some(now);
-            return;
+            return false;
         };
         let has_stepped = differ(&own, &before.own) > STILL;
         let have_moved = told != before.told || differ(&others, &before.others) > STILL;
-        match (have_moved, has_stepped, is_at_rest) {
-            // Somebody else has moved meanwhile.
-            (true, ..) => self.before = None,
-            (false, true, false) => {}
-            (false, true, true) => {
-                self.judge(&before, &now, sample.watts.is_some(), resolution);
-                self.before = Some(now);
-            }
-            (false, false, _) => self.before = Some(now),
+        let has_come_to_rest = !have_moved && has_stepped && is_at_rest;
+        if has_come_to_rest {
+            self.judge(&before, &now, sample.watts.is_some(), resolution);
         }
+        self.before = match (have_moved, has_stepped, is_at_rest) {
+            // Somebody else has moved meanwhile.
+            (true, ..) => None,
+            (false, true, false) => Some(before),
+            (false, true, true) | (false, false, _) => Some(now),
+        };
+        has_come_to_rest
     }
 
     /// It has stepped from one to the other: where has the circuit's meter shown that?
@@ -220,36 +226,38 @@ fn differ(one: &PerPhase<Amps>, other: &PerPhase<Amps>) -> Amps {
     Phase::ALL.map(|phase| (one[phase] - other[phase]).abs()).into_iter().max().unwrap_or_default()
 }
 
-/// All tracks of one meter, in the order of the EVSEs below it.
+/// What is remembered of one meter.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Watch(Vec<Track>);
+pub(super) struct Watch {
+    heard: Option<Moment>,
+    /// In the order of the EVSEs below it.
+    tracks: Vec<Track>,
+    /// What is told of it: the first.
+    pub miswired: Option<Miswired>,
+    /// The EVSE that has shown most against it without being proof, and how much.
+    pub suspect: Option<(EvseId, u8)>,
+}
 
 impl Watch {
     pub(super) fn new(site: &Site, circuit: CircuitId) -> Self {
-        Watch(site.evse_ids().filter(|id| site.feeds(circuit, *id)).map(|_| Track::default()).collect())
+        let tracks = site.evse_ids().filter(|id| site.feeds(circuit, *id)).map(|_| Track::default()).collect();
+        Watch { tracks, ..Watch::default() }
     }
 
     /// Was it made for so many EVSEs below its meter?
     pub(super) fn fits(&self, site: &Site, circuit: CircuitId) -> bool {
-        self.0.len() == site.evse_ids().filter(|id| site.feeds(circuit, *id)).count()
+        let evses = self.miswired.iter().map(|wrong| wrong.evse).chain(self.suspect.map(|(evse, _)| evse));
+        evses.into_iter().all(|evse| evse.0 < site.evses.len())
+            && self.tracks.len() == site.evse_ids().filter(|id| site.feeds(circuit, *id)).count()
     }
 
-    /// The tracks, each with its EVSE.
-    fn tracks<'a>(&'a mut self, below: &'a [EvseId]) -> impl Iterator<Item = (EvseId, &'a mut Track)> {
-        below.iter().copied().zip(&mut self.0)
-    }
-
-    /// What is told of the meter: the first.
-    pub(super) fn miswired(&self, below: &[EvseId]) -> Option<Miswired> {
-        let told =
-            |(evse, track): (&EvseId, &Track)| track.told().map(|(phase, seen)| Miswired { evse: *evse, phase, seen });
-        below.iter().zip(&self.0).find_map(told)
-    }
-
-    /// The EVSE that has shown most against it without being proof, and how much.
-    pub(super) fn suspect(&self, below: &[EvseId]) -> Option<(EvseId, u8)> {
-        let all = below.iter().zip(&self.0).map(|(evse, track)| (*evse, track.suspicion()));
-        all.filter(|(_, wrong)| *wrong > 0).max_by_key(|(evse, wrong)| (*wrong, std::cmp::Reverse(*evse)))
+    /// What all steps so far say, once one more of them has been judged.
+    fn conclude(&mut self, below: &[EvseId]) {
+        let tracks = || below.iter().copied().zip(&self.tracks);
+        let told = |(evse, track): (EvseId, &Track)| track.told().map(|(phase, seen)| Miswired { evse, phase, seen });
+        let suspicions = tracks().map(|(evse, track)| (evse, track.suspicion())).filter(|(_, wrong)| *wrong > 0);
+        let suspect = suspicions.max_by_key(|(evse, wrong)| (*wrong, std::cmp::Reverse(*evse)));
+        (self.miswired, self.suspect) = (tracks().find_map(told), suspect);
     }
 }
 

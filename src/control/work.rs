@@ -3,12 +3,12 @@
 use super::Freshness;
 use super::allocation::{Ask, Plan};
 use super::draw::Draw;
+use super::freshness::Proven;
 use super::headroom::{Below, RowView};
 use super::observation::Sample;
 use super::queue::{Rank, Sight, Wish};
 use super::reason::Reason;
 use super::setpoint::Desk;
-use super::wiring::Miswired;
 use crate::site::{EvseId, Site};
 use crate::units::Amps;
 
@@ -20,7 +20,7 @@ pub(super) struct Work {
     // By meter.
     pub samples: Vec<Option<Sample>>,
     pub freshness: Vec<Freshness>,
-    pub miswired: Vec<Option<Miswired>>,
+    pub proven: Vec<Proven>,
     // By EVSE.
     pub draws: Vec<Draw>,
     pub sights: Vec<Sight>,
@@ -47,7 +47,7 @@ impl Work {
             plan,
             samples: Vec::new(),
             freshness: Vec::new(),
-            miswired: Vec::new(),
+            proven: Vec::new(),
             draws: Vec::new(),
             sights: Vec::new(),
             before: Vec::new(),
