@@ -61,6 +61,15 @@ impl Edge {
         let seconds = self.tau * ((square(current) - square(preload)) / (square(current) - carried)).ln();
         Duration::try_from_secs_f64(seconds).ok()
     }
+
+    /// The most current that such a device carries for `lasts` after a full load, rounded down to a tenth of an ampere.
+    fn carried(&self, rated: Amps, lasts: Duration) -> Amps {
+        let full = f64::from(FULL_LOAD as i32) / 100.0;
+        let gain = (lasts.as_secs_f64() / self.tau).exp();
+        // t = τ·ln((I² − p²)/(I² − k²)), solved for I.
+        let times = ((gain * self.k.powi(2) - full.powi(2)) / (gain - 1.0)).sqrt();
+        Amps::from_f64(times * rated.as_f64()).unwrap_or(rated).floor_to(Amps::milli(100))
+    }
 }
 
 /// What it has carried for long before, in percent of its rated current, when something goes wrong.
@@ -87,11 +96,12 @@ pub fn last_to_trip(current: Amps, rated: Amps, lasts: Duration) -> Option<Durat
 /// The most current that the slowest breaker carries for `lasts` after a full load: [`last_to_trip`] the other way round,
 /// rounded down to a tenth of an ampere.
 pub fn carried_by_last(rated: Amps, lasts: Duration) -> Amps {
-    let full = f64::from(FULL_LOAD as i32) / 100.0;
-    let gain = (lasts.as_secs_f64() / Edge::SLOW.tau).exp();
-    // t = τ·ln((I² − p²)/(I² − k²)), solved for I.
-    let times = ((gain * Edge::SLOW.k.powi(2) - full.powi(2)) / (gain - 1.0)).sqrt();
-    Amps::from_f64(times * rated.as_f64()).unwrap_or(rated).floor_to(Amps::milli(100))
+    Edge::SLOW.carried(rated, lasts)
+}
+
+/// The same of the quickest breaker.
+pub fn carried_by_first(rated: Amps, lasts: Duration) -> Amps {
+    Edge::FAST.carried(rated, lasts)
 }
 
 #[cfg(test)]

@@ -67,8 +67,8 @@ pub struct Site {
     pub wiring: Wiring,
     /// The lines on the other side of a transformer, if it is they that limit as well.
     pub primary: Option<Primary>,
-    /// Limits in watts.
-    pub power: PowerLimits,
+    /// Limits beside the fuses.
+    pub limits: Limits,
     /// The largest load of the house without cars that the installer states, each phase.
     pub house_worst: PerPhase<Amps>,
     /// The circuits; parents first, the root at 0.
@@ -92,13 +92,15 @@ pub struct Primary {
     pub ratio: u16,
 }
 
-/// Limits in watts, beside the fuses. They concern sets of loads, not conductors.
+/// Limits beside the fuses: they concern sets of loads, in watts, or what one conductor carries more than another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PowerLimits {
+pub struct Limits {
     /// Of all that the grid connection takes, net of what is fed in: what is contracted.
     pub contract: Option<i32>,
     /// Of all EVSEs together, whatever the house takes: what the grid operator leaves them (§14a EnWG).
     pub dso: Option<i32>,
+    /// What one phase of the grid connection may carry more than another: a wish of the grid, no fuse's.
+    pub unbalance: Option<Amps>,
 }
 
 /// A conductor with a fuse.
@@ -131,6 +133,18 @@ pub struct Meter {
     pub interval: Duration,
     /// The smallest step it can show.
     pub resolution: Amps,
+}
+
+impl Meter {
+    /// Above this age there are no raises.
+    pub fn stale_after(&self, tuning: &Tuning) -> Duration {
+        (self.interval * 2).max(tuning.stale_after)
+    }
+
+    /// Above this age it is lost.
+    pub fn lost_after(&self, tuning: &Tuning) -> Duration {
+        (self.interval * 3).max(tuning.lost_after)
+    }
 }
 
 /// Does the charger's own limit lapse when we fall silent?

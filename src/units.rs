@@ -203,7 +203,7 @@ impl<T> IndexMut<Phase> for PerPhase<T> {
 }
 
 /// Which phases something uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct PhaseSet(u8);
 
 impl PhaseSet {

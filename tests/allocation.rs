@@ -285,6 +285,7 @@ fn whoever_hides_what_he_needs_counts_as_needing_the_average() {
     site.evses = vec![only; 3];
     case.watts.fill(None);
     case.set_watts = None;
+    case.uneven = PerPhase::all(None);
     case.amps.fill(PerPhase::all(Some(Amps::whole(30))));
     let needs = [Some(Amps::whole(14)), None, Some(Amps::whole(7))];
     let asks = needs.iter().enumerate().map(|(i, need)| headroom::control::allocation::Ask {

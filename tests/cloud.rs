@@ -423,7 +423,7 @@ fn site() -> Site {
         name: "Home".into(),
         wiring: Wiring::Star,
         primary: None,
-        power: Default::default(),
+        limits: Default::default(),
         house_worst: PerPhase::all(Amps::whole(13)),
         circuits: vec![main],
         evses: vec![evse],

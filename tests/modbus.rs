@@ -435,7 +435,7 @@ fn config(meters: Vec<DeviceConfig>, inverters: Vec<DeviceConfig>) -> Config {
         name: "Home".into(),
         wiring: Wiring::Star,
         primary: None,
-        power: Default::default(),
+        limits: Default::default(),
         house_worst: PerPhase::all(Amps::ZERO),
         circuits: vec![circuit],
         evses: vec![],

@@ -145,7 +145,7 @@ fn config() -> Config {
             name: "Home".into(),
             wiring: Wiring::Star,
             primary: None,
-            power: Default::default(),
+            limits: Default::default(),
             house_worst: PerPhase::all(Amps::whole(10)),
             circuits: vec![main],
             evses: vec![evse("left"), evse("right")],

@@ -235,3 +235,18 @@ fn check(name: &str) {
     let (about, faults) = faults(name);
     assert!(faults.is_empty(), "{name}: {about}\n{}", faults.join("\n"));
 }
+
+#[test]
+fn what_one_phase_carries_more_than_another_is_kept_to_and_holds_no_protective_cut() {
+    check("unbalance");
+}
+
+#[test]
+fn a_late_meter_leaves_cars_no_more_than_the_quickest_breaker_bears() {
+    check("meter-late");
+}
+
+#[test]
+fn what_cars_are_only_assumed_to_take_is_given_out_once() {
+    check("meter-frozen-assumed");
+}

@@ -33,7 +33,7 @@ fn layers() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("transient", vec!["units", "time", "site", "breaker"]),
         // Its readings become the samples that control is told.
         ("device", [&vocabulary[..], &["control"]].concat()),
-        ("control", vocabulary.to_vec()),
+        ("control", [&vocabulary[..], &["breaker"]].concat()),
         ("status", core()),
         // Its frames have the checksum of durable files.
         ("recorder", [&core()[..], &["store"]].concat()),

@@ -29,7 +29,7 @@ pub(super) fn ground() -> Ground {
         name: "Home".into(),
         wiring: Wiring::Star,
         primary: None,
-        power: Default::default(),
+        limits: Default::default(),
         house_worst: PerPhase::all(Amps::whole(13)),
         circuits: vec![Circuit {
             id: "main".into(),

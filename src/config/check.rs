@@ -7,8 +7,8 @@ use super::ledger::{self, Car};
 use super::raw::{Faults, Row};
 use super::transient;
 use super::{ChargerConfig, Config, DeviceConfig, RecorderConfig};
-use super::{check_circuits, check_devices, check_edges, check_policy, check_power, code};
-use crate::site::{CircuitId, Meter, Site, Tuning, Wiring};
+use super::{check_circuits, check_devices, check_edges, check_policy, check_power, check_unbalance, code};
+use crate::site::{CircuitId, Limits, Meter, Site, Tuning, Wiring};
 use crate::units::Amps;
 use std::path::Path;
 
@@ -119,6 +119,7 @@ fn electrical(
     ledger::check(&drafts, &cars, wiring, house_worst, faults);
     if let (Some(row), Some(wiring)) = (row, wiring) {
         check_power::check(row, &cars, wiring, house_worst, faults);
+        check_unbalance::check(row, &cars, wiring, faults);
     }
 
     let mut site = || {
@@ -129,7 +130,7 @@ fn electrical(
             name: row?.text("name").or(id)?.to_string(),
             wiring: wiring?,
             primary: None,
-            power: check_power::compile(row?)?,
+            limits: Limits { unbalance: check_unbalance::compile(row?, wiring?)?, ..check_power::compile(row?)? },
             house_worst: house_worst?,
             circuits,
             evses: cars.iter().map(|car| check_chargers::evse(car, &order)).collect::<Option<_>>()?,

@@ -4,13 +4,13 @@ use super::code;
 use super::diagnostic::Diagnostic;
 use super::ledger::Car;
 use super::raw::{Faults, Row};
-use crate::site::{PowerLimits, Tuning, Wiring};
+use crate::site::{Limits, Tuning, Wiring};
 use crate::units::{Amps, PerPhase, PhaseSet};
 
-/// The limits of `[site]`; `None` after a fault.
-pub fn compile(row: &Row) -> Option<PowerLimits> {
+/// The limits of `[site]` in watts; `None` after a fault.
+pub fn compile(row: &Row) -> Option<Limits> {
     let watts = |key: &str| Some(row.number(key).optional()?.map(|kilowatts| (kilowatts * 1000.0).round() as i32));
-    Some(PowerLimits { contract: watts("contract_kw")?, dso: watts("dso_kw")? })
+    Some(Limits { contract: watts("contract_kw")?, dso: watts("dso_kw")?, unbalance: None })
 }
 
 /// Watts at nominal voltage against each limit.

@@ -55,6 +55,7 @@ codes! {
     POWER_EXCEEDED = "W012", "With all cars on fallback and the house at its worst, more flows than is contracted.";
     POWER_TOO_LOW = "W013", "A charger's least current needs more than `contract_kw` or `dso_kw`.";
     TRIPS = "W014", "As W011, and even the slowest breaker trips: leases are too long for what flows.";
+    UNEVEN = "W015", "A charger of one or two phases needs more than `unbalance_a`.";
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod check_devices;
 mod check_edges;
 mod check_policy;
 mod check_power;
+mod check_unbalance;
 pub mod code;
 mod compile;
 mod diagnostic;

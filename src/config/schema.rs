@@ -144,6 +144,7 @@ pub const SITE: Section = Section {
         key("house_worst_a", Phases(0.0, MOST_AMPS), Needed),
         key("contract_kw", Number(LEAST_KILOWATTS, MOST_KILOWATTS), Says("no limit but the fuse")),
         key("dso_kw", Number(LEAST_KILOWATTS, MOST_KILOWATTS), Says("no limit but the fuse")),
+        key("unbalance_a", Number(6.0, MOST_AMPS), Says("no limit but the fuse")),
         key("state_dir", Path, text("/var/lib/headroom")),
         key("device_dir", Path, Says("built-in device files only")),
     ],

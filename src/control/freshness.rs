@@ -136,8 +136,7 @@ impl Age {
         proven: &Proven,
         now: Moment,
     ) -> Freshness {
-        let stale_after = stale_after(meter, tuning);
-        let lost_after = lost_after(meter, tuning);
+        let (stale_after, lost_after) = (meter.stale_after(tuning), meter.lost_after(tuning));
         let newest = sample.map(|sample| sample.at);
         if let Some(sample) = sample.filter(|sample| self.last.is_none_or(|last| sample.at > last)) {
             let is_in_time = self.last.is_some_and(|last| sample.at.since(last) <= stale_after);
@@ -176,7 +175,7 @@ impl Age {
     /// Does it say the same for twice as long as it has lately, and has nothing happened yet that would show why?
     pub(super) fn is_doubtful(&self, meter: &Meter, tuning: &Tuning, now: Moment) -> bool {
         let is_known = self.calm.changes >= KNOWN_BY;
-        let least = lost_after(meter, tuning).max(if is_known { Duration::ZERO } else { UNKNOWN_MAY });
+        let least = meter.lost_after(tuning).max(if is_known { Duration::ZERO } else { UNKNOWN_MAY });
         let patience = (self.calm.longest() * 2).min(LONGEST_REPEAT).max(least);
         let is_open = |same: &Same| same.shown.is_some() && same.differs.or(same.contradicted).is_none();
         let same = self.same.as_ref().filter(|same| !self.is_lost && is_open(same));
@@ -251,16 +250,6 @@ impl Calm {
     fn longest(&self) -> Duration {
         self.now.max(self.before)
     }
-}
-
-/// Above this age there are no raises.
-pub(super) fn stale_after(meter: &Meter, tuning: &Tuning) -> Duration {
-    (meter.interval * 2).max(tuning.stale_after)
-}
-
-/// Above this age it is lost.
-fn lost_after(meter: &Meter, tuning: &Tuning) -> Duration {
-    (meter.interval * 3).max(tuning.lost_after)
 }
 
 #[cfg(test)]

@@ -4,12 +4,14 @@
 
 pub mod allocation;
 mod appetite;
+mod assumed;
 mod base;
 mod car;
 mod draw;
 mod exposure;
 mod freshness;
 mod headroom;
+mod late;
 mod ledger;
 mod need;
 pub mod observation;
@@ -26,6 +28,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod trial;
+mod unbalance;
 pub mod wiring;
 mod work;
 
@@ -113,6 +116,9 @@ pub struct Row {
     pub headroom: PerPhase<Amps>,
     /// What cars have added above its limit, by its meter.
     pub exposure: Exposure,
+    /// What the phase that carries most carries more than the one that carries least, as a mean of a minute: of the grid
+    /// connection, where that has a limit.
+    pub unbalance: Option<Amps>,
     /// Its meter shows cars' steps where they are not: it counts as lost.
     pub miswired: Option<Miswired>,
 }
@@ -170,7 +176,7 @@ pub fn step_into(
     let setting = Setting { site, policy, wall: observation.wall, crowd: (0, 1), now, highest };
     let mut work = state.work.take().unwrap_or_else(|| Box::new(Work::new(site)));
     look(&setting, state, observation, &mut work);
-    let Work { plan, desk, draws, sights, before, wishes, rows, queue, apart, places, .. } = &mut *work;
+    let Work { plan, desk, draws, sights, before, wishes, uneven, rows, queue, apart, places, .. } = &mut *work;
     for (car, wish) in state.cars.iter_mut().zip(&*wishes) {
         if let Err(because) = wish.ask {
             car.because = because;
@@ -179,7 +185,7 @@ pub fn step_into(
             }
         }
     }
-    let scene = Scene { site, plan, draws, rows, scale: state.scale, sights, queue, apart, now };
+    let scene = Scene { site, plan, draws, rows, scale: state.scale, uneven, sights, queue, apart, now };
     setpoint::decide(&scene, &mut state.cars, &mut state.rows, desk);
     state.rows.iter_mut().for_each(|row| row.gather(places));
     #[cfg(test)]
@@ -218,15 +224,18 @@ fn look(setting: &Setting, state: &mut State, observation: &Observation, work: &
     let heard = state.cars.iter_mut().zip(&site.evses).zip(&observation.reports);
     refill(&mut work.draws, heard.map(|((car, evse), report)| car.observe(evse, report, now)));
     let setting = &Setting { crowd: queue::crowd(&state.cars, &observation.reports, now), ..*setting };
-    bear_out(site, state, observation, work, now);
+    assumed::bear_out(site, state, observation, work, now);
     freshness(site, state, observation, work, now);
     sights(site, state, work);
     refill(&mut work.before, state.cars.iter().map(|car| car.setpoint));
     let told = site.evse_ids().zip(&state.cars).zip(&observation.reports).zip(&work.sights);
+    let used = state.cars.iter().zip(&site.evses).map(|(car, evse)| unbalance::uneven(site, evse, &car.readings));
+    refill(&mut work.uneven, used);
     refill(&mut work.wishes, told.map(|(((id, car), report), sight)| queue::wish(setting, id, car, report, *sight)));
     trial::try_meters(site, state, work, now);
     rows(setting, state, work);
     power::view(setting, state, work);
+    unbalance::view(site, state, work);
     wiring::watch(site, state, observation, work);
     count_exposure(setting, state, observation, work);
     let Work { queue, ranks, wishes, apart, .. } = work;
@@ -284,24 +293,6 @@ fn learn_from_meters(site: &Site, state: &mut State, observation: &Observation, 
     }
 }
 
-/// A car without a meter of its own is assumed to take what it is told, but no more than the meters above it have shown
-/// all the time: a cut of what it never took would free nothing. Where the sun lends, they show less than flows.
-fn bear_out(site: &Site, state: &State, observation: &Observation, work: &mut Work, now: Moment) {
-    if observation.inverters.iter().flatten().any(|inverter| inverter.watts > 0) {
-        return;
-    }
-    for (meter, sample) in site.meters.iter().zip(&observation.samples) {
-        let Some(sample) = sample else { continue };
-        let most = state.rows[meter.circuit.0].bears_out(sample);
-        for id in work.plan.evses_below(meter.circuit) {
-            let draw = &mut work.draws[id.0];
-            if !draw.is_measured && state.cars[id.0].is_steady(headroom::LOOKS_BACK, now) {
-                draw.least = PerPhase::from_fn(|phase| draw.least[phase].min(most[phase]));
-            }
-        }
-    }
-}
-
 /// What the meters on each EVSE's path allow: the worst of them rules, of equals the nearest.
 fn sights(site: &Site, state: &State, work: &mut Work) {
     let Work { freshness, sights_at: by_circuit, sights, .. } = work;
@@ -352,8 +343,9 @@ fn rows(setting: &Setting, state: &mut State, work: &mut Work) {
             let shows = |amps: &PerPhase<Amps>| PerPhase::from_fn(|phase| site.shown_of(amps[phase]));
             state.rows[id.0].compare(&state.cars, draws, sample, shows);
         }
-        let view =
-            state.rows[id.0].view(setting, &Stated::of(site, id, setting.policy), (age, sample(id)), &below[id.0]);
+        let stated = Stated::of(site, id, setting.policy);
+        let mut view = state.rows[id.0].view(setting, &stated, (age, sample(id)), &below[id.0]);
+        late::lower(&mut view, &below[id.0], site, id);
         if let Some(parent) = site.circuit(id).parent {
             below[parent.0].add_circuit(&view);
         }
@@ -374,7 +366,7 @@ fn count_exposure(setting: &Setting, state: &mut State, observation: &Observatio
         });
         let limit = headroom::limit(site.circuit(meter.circuit), meter.circuit, setting.policy);
         let counter = &mut state.exposures[meter.circuit.0];
-        counter.hear(sample, limit, cars, freshness::stale_after(meter, &site.tuning));
+        counter.hear(sample, limit, cars, meter.stale_after(&site.tuning));
         work.rows[meter.circuit.0].shown.exposure = counter.total;
     }
 }

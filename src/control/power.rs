@@ -126,13 +126,13 @@ fn plausible(site: &Site, measured: &PerPhase<i32>, phase: Phase) -> Option<i32>
 
 /// The rows that this site has, by their place after the circuits.
 pub(super) fn rows(site: &Site) -> impl Iterator<Item = usize> + use<> {
-    let dso = site.power.dso.map(|_| site.circuits.len() + 1);
+    let dso = site.limits.dso.map(|_| site.circuits.len() + 1);
     metered(site).into_iter().chain(dso)
 }
 
 /// The one of them that the grid meter measures.
 pub(super) fn metered(site: &Site) -> Option<usize> {
-    site.power.contract.map(|_| site.circuits.len())
+    site.limits.contract.map(|_| site.circuits.len())
 }
 
 /// What such a row can give, put into `capacity`.
@@ -155,7 +155,7 @@ pub(super) fn is_overdrawn(capacity: &Capacity, site: &Site, plan: &Plan, row: u
 /// Adds the rows in watts to those of the circuits.
 pub(super) fn view(setting: &Setting, state: &mut State, work: &mut Work) {
     let (site, after) = (setting.site, setting.site.circuits.len());
-    if site.power == Default::default() {
+    if rows(site).next().is_none() {
         return;
     }
     let meter = site.circuit(Site::ROOT).meter;
@@ -184,7 +184,7 @@ pub(super) fn view(setting: &Setting, state: &mut State, work: &mut Work) {
         state.rows[after].compare(&state.cars, &work.draws, sample, |amps| one(scale.drawn(amps)));
     }
     work.rows.extend([RowView::nothing(), RowView::nothing()]);
-    if let Some(watts) = site.power.contract {
+    if let Some(watts) = site.limits.contract {
         let limit = scale.having_watts(i64::from(watts));
         let resolution = meter.map_or(Amps::ZERO, |meter| site.meters[meter.0].resolution);
         let resolution = scale.of(site.wiring.phases(), resolution);
@@ -199,7 +199,7 @@ pub(super) fn view(setting: &Setting, state: &mut State, work: &mut Work) {
         };
         work.rows[after] = state.rows[after].view(setting, &stated, (freshness, sample.as_ref()), &below);
     }
-    if let Some(watts) = site.power.dso {
+    if let Some(watts) = site.limits.dso {
         work.rows[after + 1] = alone(scale.having_watts(i64::from(watts)), &below);
     }
 }

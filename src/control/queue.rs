@@ -6,6 +6,7 @@ use super::need;
 use super::observation::{Link, Plug, Report, Session};
 use super::reason::Reason;
 use super::sabotage::{self, Bug};
+use super::unbalance;
 use crate::policy::{Entitlement, Policy, Verdict};
 use crate::site::{CircuitId, Evse, EvseId, Site};
 use crate::time::{Duration, Moment};
@@ -198,6 +199,7 @@ fn ask(
     Ok(Ask {
         evse: id,
         phases: evse.rotation.phases(),
+        uneven: unbalance::uneven(setting.site, evse, &car.readings),
         entry: if is_paused { evse.least + RESTART_ROOM } else { evse.least },
         least: evse.least,
         most,

@@ -1,7 +1,7 @@
 //! What has an EVSE's own meter said lately? A circuit's sample is set against the reading of the same moment.
 
 use crate::time::{Duration, Moment};
-use crate::units::{Amps, PerPhase};
+use crate::units::{Amps, PerPhase, Phase, PhaseSet};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -12,6 +12,8 @@ const MOST: usize = 8;
 const SAME_TIME: Duration = Duration::from_millis(200);
 /// What a car may have climbed in [`SAME_TIME`], at some 7 A/s.
 pub(super) const RAMP: Amps = Amps::milli(1_500);
+/// A phase with less of it is not used.
+const TAKES: Amps = Amps::whole(2);
 /// A car stays so far below its setpoint at most; what is further off takes less for reasons of its own.
 const SHYEST: Amps = Amps::whole(1);
 
@@ -20,6 +22,8 @@ const SHYEST: Amps = Amps::whole(1);
 pub(super) struct Readings {
     /// The newest last.
     kept: VecDeque<(Moment, PerPhase<Amps>)>,
+    /// On which phases it has ever taken current.
+    used: PhaseSet,
     /// What it is proven to leave of its setpoint; `None` before the first time that it had settled.
     shy: Option<Amps>,
 }
@@ -31,6 +35,13 @@ impl Readings {
             self.kept.pop_front();
         }
         self.kept.push_back((at, seen));
+        let takes = |phase: &Phase| seen[*phase] >= TAKES;
+        self.used = Phase::ALL.into_iter().filter(takes).fold(self.used, PhaseSet::with);
+    }
+
+    /// The phases on which it has been seen to take current.
+    pub(super) fn used(&self) -> PhaseSet {
+        self.used
     }
 
     /// The newest that a circuit's sample of this time has seen already.

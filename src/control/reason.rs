@@ -21,6 +21,8 @@ pub enum Reason {
     Contract(CircuitId),
     /// The grid operator has limited the power of controllable devices (§14a EnWG).
     Dso,
+    /// This phase would carry too much more than another one of the grid connection.
+    Unbalance(Phase),
     /// The policy allows no more here.
     PolicyCeiling,
     /// The policy does not let this token charge here.
@@ -60,6 +62,7 @@ impl Reason {
             | Reason::CarRests
             | Reason::Contract(_)
             | Reason::Dso
+            | Reason::Unbalance(_)
             | Reason::PolicyCeiling
             | Reason::Denied
             | Reason::Resting
@@ -86,6 +89,7 @@ impl Reason {
             Reason::Circuit(..) => "circuit_fuse",
             Reason::Contract(_) => "contract_power",
             Reason::Dso => "dso_limit",
+            Reason::Unbalance(_) => "unbalance",
             Reason::PolicyCeiling => "policy_ceiling",
             Reason::Denied => "denied",
             Reason::Waiting(..) => "waiting",
@@ -132,6 +136,10 @@ impl Reason {
             }
             Reason::Contract(circuit) => format!("the contracted power of {} is used", site.circuit(*circuit).name),
             Reason::Dso => "the grid operator allows no more now".into(),
+            Reason::Unbalance(phase) => match site.limits.unbalance {
+                Some(most) => format!("{phase} may carry no more than {most} beyond another phase"),
+                None => format!("{phase} may carry no more beyond another phase"),
+            },
             Reason::PolicyCeiling => "the most that is allowed here".into(),
             Reason::Denied => "not allowed to charge here".into(),
             Reason::Waiting(circuit, phase) => {

@@ -8,6 +8,7 @@ use super::power::{self, Scale};
 use super::queue::Sight;
 use super::reason::Reason;
 use super::sabotage::{self, Bug};
+use super::unbalance;
 use crate::site::{EvseId, Site};
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase, Phase, PhaseSet};
@@ -17,9 +18,11 @@ pub(super) struct Scene<'a> {
     pub site: &'a Site,
     pub plan: &'a Plan,
     pub draws: &'a [Draw],
-    /// By circuit, and then those in watts.
+    /// By circuit, and then the others.
     pub rows: &'a [RowView],
     pub scale: Scale,
+    /// By EVSE: the phases that it loads more than others.
+    pub uneven: &'a [PhaseSet],
     pub sights: &'a [Sight],
     /// In the order of admission.
     pub queue: &'a [Ask],
@@ -98,6 +101,11 @@ fn cut(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory], desk: &mut Des
             power::set(capacity, scene.site, scene.plan, &scene.scale, row, view.keep[Phase::L1]);
         }
     }
+    if let Some(row) = unbalance::row(scene.site) {
+        let (is_over, keep) = (bearable.overdrawn_unevenly(scene.plan), scene.rows[row].keep);
+        is_needed |= is_over.0.contains(&true);
+        capacity.set_uneven(scene.plan, PerPhase::from_fn(|phase| is_over[phase].then_some(keep[phase])));
+    }
     let asking = scene.queue.iter().filter(|ask| cars[ask.evse.0].setpoint.is_positive());
     queue.clear();
     queue.extend(asking.map(|ask| Ask { most: ask.most.min(cars[ask.evse.0].setpoint), entry: ask.least, ..*ask }));
@@ -111,7 +119,8 @@ fn cut(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory], desk: &mut Des
         return;
     }
     for share in allocation.share(scene.plan, capacity, queue) {
-        lower(scene, &mut cars[share.evse.0], memory, share, true);
+        let is_unrest = !matches!(share.because, Reason::Unbalance(_));
+        lower(scene, &mut cars[share.evse.0], memory, share, is_unrest);
     }
 }
 
@@ -200,7 +209,9 @@ fn raise(
         car.because = match (scene.sights[ask.evse.0], share.because) {
             (Sight::Lost(because), _) => because,
             // It lacks nothing of what the row does not give.
-            (_, Reason::Circuit(..) | Reason::Waiting(..)) if car.is_resting(scene.now) => Reason::CarRests,
+            (_, Reason::Circuit(..) | Reason::Waiting(..) | Reason::Unbalance(_)) if car.is_resting(scene.now) => {
+                Reason::CarRests
+            }
             // It has current: what holds it down is the row, not the queue.
             (_, Reason::Waiting(circuit, phase)) if car.setpoint.is_positive() => Reason::Circuit(circuit, phase),
             (_, because) => because,
@@ -208,7 +219,7 @@ fn raise(
         if share.amps - car.setpoint < worth.min(ask.least) || !may_rise(scene, ask.evse, share.amps) {
             continue;
         }
-        let row = untold.tightest(scene.plan, ask.evse, ask.phases);
+        let row = untold.tightest(scene.plan, ask.evse, ask);
         if let Some((_, full)) = row.filter(|(room, _)| *room < worth) {
             car.because = match full {
                 _ if car.is_resting(scene.now) => Reason::CarRests,
@@ -217,7 +228,7 @@ fn raise(
             };
             continue;
         }
-        let room = left.tightest(scene.plan, ask.evse, ask.phases).map_or(share.amps, |(room, _)| room);
+        let room = left.tightest(scene.plan, ask.evse, ask).map_or(share.amps, |(room, _)| room);
         let fits = if room < Amps::ZERO { Amps::ZERO } else { share.amps.min(ask.step.floor(already + room)) };
         let waits = if is_held(scene, memory, ask) || !car.is_settled(scene.site.evse(ask.evse), scene.now) {
             Some(Reason::Hold)
@@ -298,16 +309,18 @@ fn set_had(had: &mut Vec<PerPhase<Amps>>, scene: &Scene, cars: &[Car]) {
 fn passes(scene: &Scene, evse: EvseId, phases: PhaseSet) -> impl Iterator<Item = (usize, Phase)> {
     let circuits = scene.site.path(scene.site.evse(evse).circuit);
     let lines = circuits.flat_map(move |circuit| phases.iter().map(move |phase| (circuit.0, phase)));
-    lines.chain(power::rows(scene.site).map(|row| (row, Phase::L1)))
+    let uneven = unbalance::row(scene.site).map(|row| scene.uneven[evse.0].iter().map(move |phase| (row, phase)));
+    lines.chain(power::rows(scene.site).map(|row| (row, Phase::L1))).chain(uneven.into_iter().flatten())
 }
 
 /// What so much on these phases takes from a row.
 fn takes(scene: &Scene, row: usize, phases: PhaseSet, amps: Amps) -> Amps {
-    if row < scene.site.circuits.len() { amps } else { scene.scale.of(phases, amps) }
+    let is_in_watts = power::rows(scene.site).any(|in_watts| in_watts == row);
+    if is_in_watts { scene.scale.of(phases, amps) } else { amps }
 }
 
 fn spend(scene: &Scene, left: &mut Capacity, ask: &Ask, amps: Amps) {
-    left.take(scene.plan, ask.evse, ask.phases, amps);
+    left.take(scene.plan, ask.evse, ask, amps);
 }
 
 /// What each row gives to those who ask, beside those apart that count.
@@ -318,6 +331,10 @@ fn set(capacity: &mut Capacity, scene: &Scene, counts: fn(Reason) -> bool, of: i
     }
     for row in power::rows(scene.site) {
         power::set(capacity, scene.site, scene.plan, &scene.scale, row, of(&scene.rows[row])[Phase::L1]);
+    }
+    if let Some(row) = unbalance::row(scene.site) {
+        let most = of(&scene.rows[row]);
+        capacity.set_uneven(scene.plan, PerPhase::from_fn(|phase| Some(most[phase])));
     }
     set_apart(scene, capacity, counts);
 }
@@ -356,7 +373,7 @@ pub(super) fn is_sound(scene: &Scene, cars: &[Car], before: &[Amps], desk: &mut 
         let amps = cars[ask.evse.0].setpoint;
         let is_possible = !amps.is_positive() || (amps >= evse.least && amps <= evse.most);
         let has_risen = amps > before[ask.evse.0];
-        let fits = || left.tightest(scene.plan, ask.evse, ask.phases).is_none_or(|(room, _)| room >= Amps::ZERO);
+        let fits = || left.tightest(scene.plan, ask.evse, ask).is_none_or(|(room, _)| room >= Amps::ZERO);
         is_possible && (!has_risen || (fits() && may_rise(scene, ask.evse, amps)))
     })
 }

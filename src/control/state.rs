@@ -7,7 +7,7 @@ use super::ledger::Lease;
 use super::trial::Trial;
 use super::wiring::Watch;
 use super::work::Work;
-use super::{Order, exposure, power};
+use super::{Order, exposure, power, unbalance};
 use crate::site::{EvseId, Site};
 use crate::time::Moment;
 use serde::{Deserialize, Serialize};
@@ -23,9 +23,10 @@ pub struct State {
     pub(super) trials: Vec<Trial>,
     /// By meter.
     pub(super) watches: Vec<Watch>,
-    /// By circuit, and then those in watts.
+    /// By circuit, and then the others.
     pub(super) rows: Vec<RowMemory>,
     pub(super) scale: power::Scale,
+    pub(super) unbalance: unbalance::Memory,
     pub(super) cars: Vec<Car>,
     /// By circuit.
     pub(super) exposures: Vec<exposure::Counter>,
@@ -41,6 +42,11 @@ pub struct State {
     pub(super) spoil: Option<fn(&mut [Car])>,
 }
 
+/// How many rows a site may have: its circuits' and all others.
+fn rows(site: &Site) -> usize {
+    site.circuits.len() + power::ROWS + unbalance::ROWS
+}
+
 impl State {
     /// Nothing known: start-up is the same as a lost meter, and every EVSE counts at its most.
     pub fn new(site: &Site, now: Moment) -> Self {
@@ -49,8 +55,9 @@ impl State {
             ages: site.meters.iter().map(|_| Age::lost()).collect(),
             trials: site.meters.iter().map(|_| Trial::default()).collect(),
             watches: site.meters.iter().map(|meter| Watch::new(site, meter.circuit)).collect(),
-            rows: vec![RowMemory::default(); site.circuits.len() + power::ROWS],
+            rows: vec![RowMemory::default(); rows(site)],
             scale: power::Scale::new(site),
+            unbalance: unbalance::Memory::default(),
             cars: site.evses.iter().map(|evse| Car::unknown(evse, now)).collect(),
             exposures: site.circuits.iter().map(|_| exposure::Counter::default()).collect(),
             numbers: 0,
@@ -94,7 +101,7 @@ impl State {
             && self.trials.iter().all(|trial| trial.fits(site.evses.len()))
             && self.watches.len() == site.meters.len()
             && self.watches.iter().zip(&site.meters).all(|(watch, meter)| watch.fits(site, meter.circuit))
-            && (self.rows.len(), self.exposures.len()) == (site.circuits.len() + power::ROWS, site.circuits.len())
+            && (self.rows.len(), self.exposures.len()) == (rows(site), site.circuits.len())
             && self.rows.iter().flat_map(RowMemory::awaited).all(|evse| evse.0 < site.evses.len())
             && self.cars.iter().all(|car| car.because.circuit().is_none_or(|id| id.0 < site.circuits.len()))
     }

@@ -10,7 +10,7 @@ use super::queue::{Rank, Sight, Wish};
 use super::reason::Reason;
 use super::setpoint::Desk;
 use crate::site::{EvseId, Site};
-use crate::units::Amps;
+use crate::units::{Amps, PhaseSet};
 
 /// What depends on the site only, and what each step fills anew: kept, so that a step in steady life asks for no memory.
 #[derive(Debug, Clone)]
@@ -26,10 +26,11 @@ pub(super) struct Work {
     pub sights: Vec<Sight>,
     pub before: Vec<Amps>,
     pub wishes: Vec<Wish>,
+    pub uneven: Vec<PhaseSet>,
     // By circuit.
     pub sights_at: Vec<Sight>,
     pub below: Vec<Below>,
-    /// And then those in watts.
+    /// And then the others.
     pub rows: Vec<RowView>,
     // In the order of admission.
     pub ranks: Vec<Rank>,
@@ -52,6 +53,7 @@ impl Work {
             sights: Vec::new(),
             before: Vec::new(),
             wishes: Vec::new(),
+            uneven: Vec::new(),
             sights_at: Vec::new(),
             below: Vec::new(),
             rows: Vec::new(),

@@ -77,6 +77,7 @@ fn circuit_status(circuit: &Circuit, row: &Row, seen: &Observation, now: Moment)
         power_w: sample.and_then(|sample| sample.watts).map(|watts| watts.0.iter().sum()),
         exposure_as: PerPhase::from_fn(|phase| row.exposure.milliampere_seconds[phase] as f64 / 1000.0),
         exposure_longest_s: seconds(row.exposure.longest),
+        unbalance_a: row.unbalance,
     }
 }
 

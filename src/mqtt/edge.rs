@@ -431,7 +431,7 @@ mod tests {
             name: "Home".into(),
             wiring: Wiring::Star,
             primary: None,
-            power: Default::default(),
+            limits: Default::default(),
             house_worst: PerPhase::all(Amps::ZERO),
             circuits: vec![root],
             evses: vec![evse],

@@ -8,7 +8,7 @@ use super::file_plant::{RawHouse, RawPlant, RawSky};
 use super::script::Script;
 use crate::policy::{Class, EvseRule, Policy, Principal, Token, normalise};
 use crate::site::{
-    Circuit, CircuitId, Evse, EvseId, LapseClass, Meter, MeterId, PowerLimits, Rotation, Site, Tuning, Wiring,
+    Circuit, CircuitId, Evse, EvseId, LapseClass, Limits, Meter, MeterId, Rotation, Site, Tuning, Wiring,
 };
 use crate::time::Duration;
 use crate::units::{Amps, PerPhase, Phase};
@@ -86,6 +86,7 @@ struct File {
     house_worst_a: Currents,
     contract_kw: Option<f64>,
     dso_kw: Option<f64>,
+    unbalance_a: Option<f64>,
     circuit: Vec<RawCircuit>,
     evse: Vec<RawEvse>,
     #[serde(default)]
@@ -180,7 +181,11 @@ impl File {
             name: "Scenario".into(),
             wiring,
             primary: None,
-            power: PowerLimits { contract: self.contract_kw.map(watts), dso: self.dso_kw.map(watts) },
+            limits: Limits {
+                contract: self.contract_kw.map(watts),
+                dso: self.dso_kw.map(watts),
+                unbalance: self.unbalance_a.map(amps),
+            },
             house_worst: self.house_worst_a.per_phase(wiring),
             circuits: Vec::new(),
             evses: Vec::new(),

@@ -82,7 +82,7 @@ mod tests {
             name: "Test".into(),
             wiring: Wiring::Star,
             primary: None,
-            power: Default::default(),
+            limits: Default::default(),
             house_worst: PerPhase::all(Amps::whole(13)),
             circuits: vec![Circuit {
                 id: "main".into(),

@@ -7,7 +7,7 @@ use crate::control::observation::{Link, Report};
 use crate::control::{Decision, Observation, Order, Reason, Setpoint};
 use crate::site::{EvseId, Site};
 use crate::time::{Duration, Moment};
-use crate::units::{Amps, PerPhase, Phase};
+use crate::units::{Amps, PerPhase, Phase, PhaseSet};
 use std::collections::VecDeque;
 
 /// Nobody rises above what has fitted all this time.
@@ -96,6 +96,7 @@ impl Reference {
                 Ask {
                     evse: id,
                     phases: evse.rotation.phases(),
+                    uneven: PhaseSet::NONE,
                     entry: evse.least,
                     least: evse.least,
                     most: evse.most,

@@ -66,6 +66,9 @@ pub struct CircuitStatus {
     pub exposure_as: PerPhase<f64>,
     /// The longest time for which they did so without a break, in seconds.
     pub exposure_longest_s: f64,
+    /// What the phase that carries most carries more than the one that carries least, as a mean of a minute; absent where
+    /// that has no limit.
+    pub unbalance_a: Option<Amps>,
 }
 
 /// An EVSE and its car.

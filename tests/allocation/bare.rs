@@ -4,7 +4,7 @@ use headroom::control::Reason;
 use headroom::control::allocation::{Ask, Step};
 use headroom::site::{Circuit, CircuitId, Evse, EvseId, LapseClass, Rotation, Site, Tuning, Wiring};
 use headroom::time::Duration;
-use headroom::units::{Amps, PerPhase};
+use headroom::units::{Amps, PerPhase, PhaseSet};
 
 /// One circuit, and nobody there.
 pub fn site(wiring: Wiring) -> Site {
@@ -13,7 +13,7 @@ pub fn site(wiring: Wiring) -> Site {
         name: String::new(),
         wiring,
         primary: None,
-        power: Default::default(),
+        limits: Default::default(),
         house_worst: PerPhase::default(),
         circuits: vec![circuit(None)],
         evses: vec![],
@@ -58,6 +58,7 @@ pub fn ask(site: &Site, id: EvseId) -> Ask {
     Ask {
         evse: id,
         phases: evse.rotation.phases(),
+        uneven: PhaseSet::NONE,
         entry: evse.least,
         least: evse.least,
         most: evse.most,

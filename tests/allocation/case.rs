@@ -4,7 +4,7 @@ use crate::bare;
 use crate::dice::Dice;
 use headroom::control::allocation::{Addition, Allocation, Ask, Capacity, Currents, Plan, Share, Step};
 use headroom::site::{CircuitId, EvseId, Rotation, Site, Wiring};
-use headroom::units::{Amps, PerPhase, Phase};
+use headroom::units::{Amps, PerPhase, Phase, PhaseSet};
 
 /// What kind of sites and wishes are wanted.
 #[derive(Clone, Copy, PartialEq)]
@@ -27,6 +27,8 @@ pub struct Case {
     pub amps: Vec<PerPhase<Option<Amps>>>,
     pub watts: Vec<Option<i32>>,
     pub set_watts: Option<i32>,
+    /// What phases may carry beyond each other, where the site limits that.
+    pub uneven: PerPhase<Option<Amps>>,
     pub millivolts: PerPhase<i32>,
     pub queue: Vec<Ask>,
 }
@@ -51,12 +53,16 @@ impl Case {
             let rotation = rotation(dice, wiring);
             site.evses.push(bare::evse(circuit, rotation));
         }
+        if wiring == Wiring::Star && dice.chance(30) {
+            site.limits.unbalance = Some(Amps::whole(20));
+        }
         let additions = additions(dice, &site, kind);
         let mut case = Case {
             set: site.evse_ids().filter(|_| dice.chance(60)).collect(),
             amps: site.circuits.iter().map(|_| PerPhase::from_fn(|_| limit(dice, evses))).collect(),
             watts: site.circuits.iter().map(|_| dice.chance(30).then(|| watts(dice, evses))).collect(),
             set_watts: dice.chance(30).then(|| watts(dice, evses)),
+            uneven: PerPhase::from_fn(|_| limit(dice, evses).filter(|_| site.limits.unbalance.is_some())),
             millivolts: PerPhase::from_fn(|_| dice.from(207_000, 253_000) as i32),
             queue: Vec::new(),
             additions,
@@ -80,6 +86,7 @@ impl Case {
             capacity.set_watts(id, self.watts[id.0]);
         }
         capacity.set_watts_of_set(&plan, 0, self.set_watts);
+        capacity.set_uneven(&plan, self.uneven);
         (plan, capacity)
     }
 
@@ -145,15 +152,25 @@ fn queue(dice: &mut Dice, site: &Site, kind: Kind) -> Vec<Ask> {
             tier: dice.one(&[0, 0, 0, 3, -9]),
             weight: if kind == Kind::Small { 1 } else { dice.one(&[1, 1, 2, 5]) },
             need: (speaks && dice.chance(60)).then(|| dice.amps(0, 20)),
+            uneven: uneven(dice, site, id),
             ..bare::ask(site, id)
         };
-        queue.push(twin.map_or(ask, |twin| Ask { evse: id, phases: ask.phases, ..twin }));
+        queue.push(twin.map_or(ask, |twin| Ask { evse: id, phases: ask.phases, uneven: ask.uneven, ..twin }));
     }
     for place in (1..queue.len()).rev() {
         queue.swap(place, dice.from(0, place as i64) as usize);
     }
     queue.sort_by_key(|ask| std::cmp::Reverse(ask.tier));
     queue
+}
+
+/// Cars of one phase or two use so many of a charger's three.
+fn uneven(dice: &mut Dice, site: &Site, id: EvseId) -> PhaseSet {
+    let phases = site.evse(id).rotation.phases();
+    match phases == PhaseSet::ALL {
+        true => Phase::ALL.into_iter().take(dice.one(&[0, 0, 1, 2])).fold(PhaseSet::NONE, PhaseSet::with),
+        false => phases,
+    }
 }
 
 fn step(dice: &mut Dice, kind: Kind) -> Step {

@@ -3,7 +3,7 @@
 use crate::case::Case;
 use headroom::control::allocation::{Addition, Ask};
 use headroom::site::{CircuitId, Wiring};
-use headroom::units::Phase;
+use headroom::units::{Amps, Phase};
 
 /// What a row carries beyond rounding before it counts as overdrawn: a microampere, or a microwatt.
 pub const ROUNDING: f64 = 1e-6;
@@ -86,6 +86,11 @@ pub fn rows(case: &Case) -> Vec<Row> {
     let part = |ask: &Ask| if case.set.contains(&ask.evse) { volts(case, ask) } else { 0.0 };
     let watts = case.set_watts.map(f64::from);
     rows.extend(watts.map(|limit| Row { limit, carries: Carries::Sum(case.queue.iter().map(part).collect()) }));
+    for phase in Phase::ALL {
+        let part = |ask: &Ask| f64::from(u8::from(ask.uneven.contains(phase)));
+        let limit = case.uneven[phase].map(Amps::as_f64);
+        rows.extend(limit.map(|limit| Row { limit, carries: Carries::Sum(case.queue.iter().map(part).collect()) }));
+    }
     rows
 }
 
@@ -107,7 +112,7 @@ fn carries(case: &Case, id: CircuitId, phase: Phase) -> Carries {
             let part = 1.0 / f64::from(ratio);
             Carries::Phasor { parts: placed(part, part, -2.0 * part), asks: asks(), is_hull: true }
         }
-        Addition::Arithmetic | Addition::Power => {
+        Addition::Arithmetic | Addition::Power | Addition::Uneven => {
             let is_on = |ask: &Ask| case.site.feeds(id, ask.evse) && ask.phases.contains(phase);
             Carries::Sum(case.queue.iter().map(|ask| f64::from(u8::from(is_on(ask)))).collect())
         }

@@ -188,7 +188,7 @@ pub fn site() -> Site {
         name: "Home".into(),
         wiring: Wiring::Star,
         primary: None,
-        power: Default::default(),
+        limits: Default::default(),
         house_worst: PerPhase::all(Amps::whole(13)),
         circuits: vec![Circuit {
             id: "main".into(),

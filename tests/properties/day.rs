@@ -65,7 +65,7 @@ fn site(dice: &mut Dice, plant: &Script) -> Site {
         name: "Seeded".into(),
         wiring,
         primary: None,
-        power: Default::default(),
+        limits: Default::default(),
         house_worst: PerPhase::default(),
         circuits: Vec::new(),
         evses: Vec::new(),
@@ -87,6 +87,7 @@ fn site(dice: &mut Dice, plant: &Script) -> Site {
         site.evses.push(evse);
     }
     make_it_fit(dice, &mut site);
+    site.limits.unbalance = dice.one(&[None, Some(16), Some(20)]).filter(|_| wiring == Wiring::Star).map(Amps::whole);
     site
 }
 

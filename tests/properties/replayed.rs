@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// So many days are recorded each time.
 const DAYS: u64 = 30;
 /// Bytes of a segment: some of each day, so that snapshots are taken in the middle of everything.
-const SEGMENT: usize = 10_000;
+const SEGMENT: usize = 14_000;
 
 #[test]
 fn every_day_that_was_recorded_decides_again_bit_for_bit() {

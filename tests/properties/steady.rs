@@ -151,7 +151,7 @@ fn site(dice: &mut Dice, fuses: &[i32]) -> Site {
         name: "Steady".into(),
         wiring: Wiring::Star,
         primary: None,
-        power: Default::default(),
+        limits: Default::default(),
         house_worst: PerPhase::all(Amps::whole(8)),
         circuits: fuses.iter().enumerate().map(|(index, fuse)| circuit(index, *fuse)).collect(),
         evses: Vec::new(),

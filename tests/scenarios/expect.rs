@@ -29,6 +29,8 @@ struct Raw {
     power_below_kw: Option<f64>,
     /// Of all cars together.
     cars_below_kw: Option<f64>,
+    /// What one phase carries more than another, at the grid connection.
+    unbalance_below_a: Option<f64>,
     // Of the EVSE's car, in truth.
     draw_at_most_a: Option<f64>,
     draw_at_least_a: Option<f64>,
@@ -93,8 +95,11 @@ impl Expect {
         }
         self.moments += 1;
         self.count(frame, site, has_started);
-        let wrong =
-            self.wrong_phase(frame, site).or_else(|| self.wrong_power(frame, site)).or_else(|| self.wrong_evse(frame));
+        let wrong = self
+            .wrong_phase(frame, site)
+            .or_else(|| self.wrong_power(frame, site))
+            .or_else(|| self.wrong_balance(frame))
+            .or_else(|| self.wrong_evse(frame));
         match wrong {
             None => self.good_moments += 1,
             Some(wrong) => drop(self.first_wrong.get_or_insert(format!("at {at} s {wrong}"))),
@@ -163,6 +168,12 @@ impl Expect {
         let is_over = |kilowatts: f64, most: Option<f64>| most.is_some_and(|most| kilowatts >= most);
         let is_wrong = is_over(all, self.raw.power_below_kw) || is_over(cars, self.raw.cars_below_kw);
         is_wrong.then(|| format!("{all} kW, {cars} kW of it cars'"))
+    }
+
+    fn wrong_balance(&self, frame: &Frame<'_>) -> Option<String> {
+        let load = frame.plant.load(Site::ROOT);
+        let apart = load.most() - load.0.into_iter().min().unwrap_or_default();
+        self.raw.unbalance_below_a.filter(|most| apart.as_f64() >= *most).map(|_| format!("{apart} apart"))
     }
 
     fn wrong_evse(&self, frame: &Frame<'_>) -> Option<String> {

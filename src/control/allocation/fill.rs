@@ -7,7 +7,7 @@
 //! until it comes up and is then reckoned again.
 
 use super::plan::{Path, Plan};
-use super::rows::{Bound, Capacity, Rows, add, ticks};
+use super::rows::{Bound, Capacity, Load, Rows, add, ticks};
 use crate::units::Amps;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -21,8 +21,7 @@ const NOBODY: u32 = u32::MAX;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Riser {
     pub path: Path,
-    /// Its phases, by their index.
-    pub phases: usize,
+    pub load: Load,
     pub weight: f64,
     /// What it has, and after the filling what it can have.
     pub has: f64,
@@ -33,8 +32,8 @@ pub(super) struct Riser {
 }
 
 impl Riser {
-    pub(super) fn new(path: Path, phases: usize, has: Amps) -> Self {
-        Riser { path, phases, weight: 1.0, has: ticks(has), most: ticks(has), is_rising: false, next: NOBODY }
+    pub(super) fn new(path: Path, load: Load, has: Amps) -> Self {
+        Riser { path, load, weight: 1.0, has: ticks(has), most: ticks(has), is_rising: false, next: NOBODY }
     }
 }
 
@@ -126,7 +125,7 @@ impl Filling {
         }
         for &n in nodes {
             let node = &mut self.nodes[n as usize];
-            let share = capacity.share(plan, n as usize, riser.phases);
+            let share = capacity.share(plan, n as usize, riser.load);
             add(&mut node.used, share, -riser.has);
             add(&mut node.slope, share, riser.weight);
             node.rising += 1;
@@ -144,7 +143,7 @@ impl Filling {
         riser.has = ((riser.weight * level + ROUNDING) as i64 as f64).clamp(riser.has, riser.most);
         for &n in plan.nodes(riser.path) {
             let node = &mut self.nodes[n as usize];
-            let share = capacity.share(plan, n as usize, riser.phases);
+            let share = capacity.share(plan, n as usize, riser.load);
             add(&mut node.used, share, riser.has);
             add(&mut node.slope, share, -riser.weight);
             node.is_exact = false;
@@ -161,7 +160,7 @@ impl Filling {
         let mut used = self.nodes[full].used;
         add(&mut used, &self.nodes[full].slope, bound.reach);
         let stopped = self.stop_those(plan, capacity, full, bound, |filling, i| {
-            let share = capacity.share(plan, full, filling.risers[i as usize].phases);
+            let share = capacity.share(plan, full, filling.risers[i as usize].load);
             capacity.is_barred(plan, full, &used, share, bound)
         });
         match stopped {

@@ -14,7 +14,7 @@ mod step;
 mod tests;
 
 pub use plan::{Addition, Plan};
-pub use rows::Capacity;
+pub use rows::{Capacity, Load};
 pub use step::{Currents, MOST_LISTED, Step};
 
 use super::reason::Reason;
@@ -31,6 +31,8 @@ pub struct Ask {
     pub evse: EvseId,
     /// Site phases it takes current from, the same on each.
     pub phases: PhaseSet,
+    /// Those of them that it loads more than the others of the site.
+    pub uneven: PhaseSet,
     /// Must fit to be admitted: its least, and a little more after a pause.
     pub entry: Amps,
     /// Least current it can take.
@@ -85,7 +87,7 @@ pub struct Allocation {
 #[derive(Debug, Clone, Copy)]
 struct Seat {
     path: Path,
-    phases: usize,
+    load: Load,
     /// The most that it can be told.
     most: Amps,
     /// Once admitted it takes this from its rows at least.
@@ -126,17 +128,17 @@ impl Allocation {
     fn admit(&mut self, plan: &Plan, left: &mut Capacity, ask: &Ask) {
         let seat = Seat {
             path: plan.path(ask.evse),
-            phases: rows::index(ask.phases),
+            load: Load::from(ask),
             most: ask.step.floor(ask.most).max(ask.least),
             entry: ask.entry.max(ask.least),
         };
         let (amps, because) = if ask.most < ask.least {
             (Amps::ZERO, ask.capped)
         } else {
-            match left.full_for(plan, seat.path, seat.phases, rows::ticks(seat.entry)) {
+            match left.full_for(plan, seat.path, seat.load, rows::ticks(seat.entry)) {
                 None => {
                     // All that it needs to start is kept for it, or it would wait beside cars that have what it lacks.
-                    left.take_ticks(plan, seat.path, seat.phases, rows::ticks(seat.entry));
+                    left.take_ticks(plan, seat.path, seat.load, rows::ticks(seat.entry));
                     (seat.entry.min(seat.most), ask.capped)
                 }
                 Some(Reason::Circuit(circuit, phase)) => (Amps::ZERO, Reason::Waiting(circuit, phase)),
@@ -156,7 +158,7 @@ impl Allocation {
             let (ask, seat, share) = (&queue[i], &self.seats[i], &mut self.shares[i]);
             let used = seat.uses(share.amps);
             share.amps = ask.step.floor(Amps::milli((riser.has / rows::TICKS) as i32)).max(ask.least);
-            left.take_ticks(plan, seat.path, seat.phases, seat.uses(share.amps) - used);
+            left.take_ticks(plan, seat.path, seat.load, seat.uses(share.amps) - used);
         }
         let (seats, shares) = (&self.seats, &mut self.shares);
         // A full row stays full: whoever cannot have the next step now will not have it later either.
@@ -168,9 +170,9 @@ impl Allocation {
                     return false;
                 };
                 let more = seat.uses(next) - seat.uses(share.amps);
-                match left.full_for(plan, seat.path, seat.phases, more) {
+                match left.full_for(plan, seat.path, seat.load, more) {
                     None => {
-                        left.take_ticks(plan, seat.path, seat.phases, more);
+                        left.take_ticks(plan, seat.path, seat.load, more);
                         share.amps = next;
                         true
                     }
@@ -188,7 +190,7 @@ impl Allocation {
     fn fill(&mut self, plan: &Plan, left: &Capacity, queue: &[Ask]) {
         let Allocation { seats, shares, open, filling, .. } = self;
         filling.begin(left);
-        let risers = open.iter().map(|&i| Riser::new(seats[i].path, seats[i].phases, shares[i].amps));
+        let risers = open.iter().map(|&i| Riser::new(seats[i].path, seats[i].load, shares[i].amps));
         filling.risers.extend(risers);
         let known = || open.iter().filter_map(|&i| queue[i].need.map(|need| need.min(seats[i].most)));
         let speak = known().count() as i64;

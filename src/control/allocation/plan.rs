@@ -18,10 +18,12 @@ pub enum Addition {
     },
     /// No conductor at all: a set of EVSEs that share a power.
     Power,
+    /// What some phases of the site carry more than others: whoever loads all of them alike takes nothing of it.
+    Uneven,
 }
 
-/// What the site says of rows. A *node* is a circuit or, numbered after the circuits, a set of EVSEs that share a power;
-/// each has four rows: its three lines, and its power.
+/// What the site says of rows. A *node* is a circuit or, numbered after the circuits, a set of EVSEs that share a power, and
+/// after those what all share that load phases unevenly; each has four rows: its three lines, and its power.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub(super) wiring: Wiring,
@@ -57,7 +59,7 @@ impl Plan {
             _ if is_known => Addition::Phasor,
             _ => Addition::Arithmetic,
         };
-        let sets: &[Vec<EvseId>] = match site.power.dso {
+        let sets: &[Vec<EvseId>] = match site.limits.dso {
             Some(_) => &[site.evse_ids().collect()],
             None => &[],
         };
@@ -67,11 +69,12 @@ impl Plan {
     /// With circuits where currents add up as `addition` says, and sets of EVSEs that share a power (§14a EnWG).
     pub fn with(site: &Site, addition: impl Fn(CircuitId) -> Addition, sets: &[Vec<EvseId>]) -> Self {
         let circuits = site.circuits.len();
+        let uneven = site.limits.unbalance.map(|_| Addition::Uneven);
         let powers = sets.iter().map(|_| Addition::Power);
         let mut plan = Plan {
             wiring: site.wiring,
             circuits,
-            additions: site.circuit_ids().map(addition).chain(powers).collect(),
+            additions: site.circuit_ids().map(addition).chain(powers).chain(uneven).collect(),
             nodes: Vec::new(),
             paths: Vec::with_capacity(site.evses.len()),
             order: Vec::with_capacity(circuits),
@@ -88,6 +91,7 @@ impl Plan {
                 let start = nodes.len();
                 nodes.extend(site.path(*circuit).map(|above| above.0 as u32));
                 nodes.extend(of.iter().map(|set| (circuits + set) as u32));
+                nodes.extend(uneven.map(|_| (circuits + sets.len()) as u32));
                 Path { start: start as u32, len: (nodes.len() - start) as u32 }
             });
             plan.paths.push(path);
@@ -142,6 +146,12 @@ impl Plan {
     /// The nodes on a path, the EVSE's own circuit first.
     pub(super) fn nodes(&self, path: Path) -> &[u32] {
         stretch(&self.nodes, path)
+    }
+
+    /// The node of what is loaded unevenly, where that has a limit.
+    pub(super) fn uneven(&self) -> Option<usize> {
+        let last = self.additions.len().checked_sub(1)?;
+        (self.additions[last] == Addition::Uneven).then_some(last)
     }
 
     pub(super) fn is_circuit(&self, node: usize) -> bool {

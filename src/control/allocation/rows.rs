@@ -1,5 +1,6 @@
 //! What can each row still give?
 
+use super::Ask;
 use super::phasor::{self, Form};
 use super::plan::{Addition, Path, Plan};
 use crate::control::reason::Reason;
@@ -19,6 +20,22 @@ const POWER: usize = 3;
 
 /// One number for each row of a node.
 pub(super) type Rows = [f64; 4];
+
+/// Which rows a current loads: the index of its phases, and that of those which it loads more than others.
+#[derive(Debug, Clone, Copy)]
+pub struct Load(u8, u8);
+
+impl From<PhaseSet> for Load {
+    fn from(phases: PhaseSet) -> Self {
+        Load(index(phases), 0)
+    }
+}
+
+impl From<&Ask> for Load {
+    fn from(ask: &Ask) -> Self {
+        Load(index(ask.phases), index(ask.uneven))
+    }
+}
 
 /// What every circuit, and every set that shares a power, can give to those who ask; it may be less than nothing. What
 /// is taken is remembered beside it, a line or a branch, so that currents without a neutral add up as they do.
@@ -54,7 +71,7 @@ impl Capacity {
         let (limit, used) = (vec![[f64::INFINITY; 4]; nodes], vec![[0.0; 4]; nodes]);
         let mut capacity = Capacity { shares: [[[0.0; 4]; 8]; 3], limit, used };
         for phases in all_phase_sets() {
-            let index = index(phases);
+            let index = usize::from(index(phases));
             for phase in phases.iter() {
                 capacity.shares[0][index][phase.index()] = 1.0;
             }
@@ -66,8 +83,13 @@ impl Capacity {
 
     /// What this circuit's lines can give; `None`: no limit here.
     pub fn set_amps(&mut self, circuit: CircuitId, amps: PerPhase<Option<Amps>>) {
-        for phase in Phase::ALL {
-            self.limit[circuit.0][phase.index()] = amps[phase].map_or(f64::INFINITY, ticks);
+        self.set_lines(circuit.0, amps);
+    }
+
+    /// What each phase can still carry more than the others; `None`: no limit.
+    pub fn set_uneven(&mut self, plan: &Plan, amps: PerPhase<Option<Amps>>) {
+        if let Some(node) = plan.uneven() {
+            self.set_lines(node, amps);
         }
     }
 
@@ -81,6 +103,12 @@ impl Capacity {
         self.set_power(plan.circuits + set, watts);
     }
 
+    fn set_lines(&mut self, node: usize, amps: PerPhase<Option<Amps>>) {
+        for phase in Phase::ALL {
+            self.limit[node][phase.index()] = amps[phase].map_or(f64::INFINITY, ticks);
+        }
+    }
+
     fn set_power(&mut self, node: usize, watts: Option<i32>) {
         // W = mA · mV ÷ 10⁶, and a milliampere has its ticks.
         self.limit[node][POWER] = watts.map_or(f64::INFINITY, |watts| f64::from(watts) * 1e6 * TICKS);
@@ -92,7 +120,7 @@ impl Capacity {
         for phases in all_phase_sets() {
             let sum = plan.wiring.millivolts(millivolts, phases) as f64;
             for shares in &mut self.shares {
-                shares[index(phases)][POWER] = sum;
+                shares[usize::from(index(phases))][POWER] = sum;
             }
         }
     }
@@ -104,26 +132,30 @@ impl Capacity {
     }
 
     /// Takes so much (or, below zero, gives it back) on all rows on this EVSE's path.
-    pub fn take(&mut self, plan: &Plan, evse: EvseId, phases: PhaseSet, amps: Amps) {
-        self.take_ticks(plan, plan.path(evse), index(phases), ticks(amps));
+    pub fn take(&mut self, plan: &Plan, evse: EvseId, load: impl Into<Load>, amps: Amps) {
+        self.take_ticks(plan, plan.path(evse), load.into(), ticks(amps));
     }
 
     /// What the row on this EVSE's path can give that has least for it, if any has a limit. Below zero: so much too much
     /// is taken.
-    pub fn tightest(&self, plan: &Plan, evse: EvseId, phases: PhaseSet) -> Option<(Amps, Reason)> {
-        let (node, bound) = self.tightest_on(plan, plan.path(evse), index(phases));
+    pub fn tightest(&self, plan: &Plan, evse: EvseId, load: impl Into<Load>) -> Option<(Amps, Reason)> {
+        let (node, bound) = self.tightest_on(plan, plan.path(evse), load.into());
         let amps = || Amps::milli((bound.reach / TICKS).floor() as i32);
         (bound.reach < f64::INFINITY).then(|| (amps(), reason(plan, node, bound.row)))
     }
 
     /// Which of this circuit's lines have more taken from them than they can give?
     pub fn overdrawn(&self, plan: &Plan, circuit: CircuitId) -> PerPhase<bool> {
-        let (limit, used) = (&self.limit[circuit.0], &self.used[circuit.0]);
+        self.overdrawn_on(plan, circuit.0)
+    }
+
+    fn overdrawn_on(&self, plan: &Plan, node: usize) -> PerPhase<bool> {
+        let (limit, used) = (&self.limit[node], &self.used[node]);
         PerPhase::from_fn(|phase| {
             let line = phase.index();
             let most = |forms: &[Form]| forms.iter().map(|form| form.of(branches(used)).sqrt()).fold(0.0, f64::max);
-            match plan.additions[circuit.0] {
-                Addition::Arithmetic | Addition::Power => used[line] > limit[line],
+            match plan.additions[node] {
+                Addition::Arithmetic | Addition::Power | Addition::Uneven => used[line] > limit[line],
                 Addition::Phasor => most(&[Form::line(line)]) > limit[line] + ROUNDING,
                 Addition::Primary { ratio } => {
                     let forms: [Form; Form::CORNERS] = std::array::from_fn(|corner| Form::primary(line, corner));
@@ -131,6 +163,11 @@ impl Capacity {
                 }
             }
         })
+    }
+
+    /// Which phases carry more beyond the others than they can?
+    pub fn overdrawn_unevenly(&self, plan: &Plan) -> PerPhase<bool> {
+        plan.uneven().map_or_else(PerPhase::default, |node| self.overdrawn_on(plan, node))
     }
 
     /// Has more power been taken from this circuit than it can give?
@@ -151,29 +188,31 @@ impl Capacity {
         self.used.clone_from(&other.used);
     }
 
-    pub(super) fn share(&self, plan: &Plan, node: usize, phases: usize) -> &Rows {
-        &self.shares[kind(plan.additions[node])][phases]
+    pub(super) fn share(&self, plan: &Plan, node: usize, load: Load) -> &Rows {
+        let addition = plan.additions[node];
+        let phases = if addition == Addition::Uneven { load.1 } else { load.0 };
+        &self.shares[kind(addition)][usize::from(phases)]
     }
 
-    pub(super) fn take_ticks(&mut self, plan: &Plan, path: Path, phases: usize, ticks: f64) {
+    pub(super) fn take_ticks(&mut self, plan: &Plan, path: Path, load: Load, ticks: f64) {
         for &node in plan.nodes(path) {
-            let share = self.shares[kind(plan.additions[node as usize])][phases];
+            let share = *self.share(plan, node as usize, load);
             add(&mut self.used[node as usize], &share, ticks);
         }
     }
 
     /// Which row on this path cannot give so much: of several, the one that has least for it.
-    pub(super) fn full_for(&self, plan: &Plan, path: Path, phases: usize, ticks: f64) -> Option<Reason> {
-        let (node, bound) = self.tightest_on(plan, path, phases);
+    pub(super) fn full_for(&self, plan: &Plan, path: Path, load: Load, ticks: f64) -> Option<Reason> {
+        let (node, bound) = self.tightest_on(plan, path, load);
         (bound.reach < ticks).then(|| reason(plan, node, bound.row))
     }
 
-    /// The row on this path that has least for these phases, and the node that it belongs to.
-    fn tightest_on(&self, plan: &Plan, path: Path, phases: usize) -> (usize, Bound) {
+    /// The row on this path that has least for this load, and the node that it belongs to.
+    fn tightest_on(&self, plan: &Plan, path: Path, load: Load) -> (usize, Bound) {
         let mut tightest = (0, Bound::NONE);
         for &node in plan.nodes(path) {
             let node = node as usize;
-            let bound = self.bound(plan, node, &self.used[node], self.share(plan, node, phases));
+            let bound = self.bound(plan, node, &self.used[node], self.share(plan, node, load));
             if bound.reach < tightest.1.reach {
                 tightest = (node, bound);
             }
@@ -185,7 +224,7 @@ impl Capacity {
     #[inline]
     pub(super) fn bound(&self, plan: &Plan, node: usize, used: &Rows, by: &Rows) -> Bound {
         match plan.additions[node] {
-            Addition::Arithmetic | Addition::Power => bound_of_sums(&self.limit[node], used, by),
+            Addition::Arithmetic | Addition::Power | Addition::Uneven => bound_of_sums(&self.limit[node], used, by),
             Addition::Phasor => bound_of_phasors(1.0, &[Form::line], &self.limit[node], used, by),
             Addition::Primary { ratio } => {
                 let corners = [0, 1, 2].map(|corner| move |row: usize| Form::primary(row, corner));
@@ -200,7 +239,7 @@ impl Capacity {
             return by[POWER] > 0.0;
         }
         match plan.additions[node] {
-            Addition::Arithmetic | Addition::Power => by[bound.row] > 0.0,
+            Addition::Arithmetic | Addition::Power | Addition::Uneven => by[bound.row] > 0.0,
             Addition::Phasor => Form::line(bound.row).growth(branches(used), branches(by)) > 0.0,
             Addition::Primary { .. } => {
                 Form::primary(bound.row, bound.corner).growth(branches(used), branches(by)) > 0.0
@@ -255,6 +294,7 @@ fn branches(rows: &Rows) -> [f64; 3] {
 fn reason(plan: &Plan, node: usize, row: usize) -> Reason {
     match (plan.additions[node], Phase::ALL.get(row)) {
         (Addition::Power, _) => Reason::Dso,
+        (Addition::Uneven, Some(phase)) => Reason::Unbalance(*phase),
         (_, Some(phase)) => Reason::Circuit(CircuitId(node), *phase),
         (_, None) => Reason::Contract(CircuitId(node)),
     }
@@ -268,7 +308,7 @@ pub(super) fn add(rows: &mut Rows, by: &Rows, times: f64) {
 
 pub(super) fn kind(addition: Addition) -> usize {
     match addition {
-        Addition::Arithmetic => 0,
+        Addition::Arithmetic | Addition::Uneven => 0,
         Addition::Phasor | Addition::Primary { .. } => 1,
         Addition::Power => 2,
     }
@@ -279,12 +319,12 @@ pub(super) fn ticks(amps: Amps) -> f64 {
 }
 
 /// The place of a set of phases in a list of all.
-pub(super) fn index(phases: PhaseSet) -> usize {
+fn index(phases: PhaseSet) -> u8 {
     phases.iter().fold(0, |index, phase| index | 1 << phase.index())
 }
 
 fn all_phase_sets() -> impl Iterator<Item = PhaseSet> {
-    (0..8_usize).map(|index| {
+    (0..8_u8).map(|index| {
         let phases = Phase::ALL.into_iter().filter(|phase| index & (1 << phase.index()) != 0);
         phases.fold(PhaseSet::NONE, PhaseSet::with)
     })

@@ -2,13 +2,13 @@
 
 use super::super::power::Scale;
 use super::*;
-use crate::site::PowerLimits;
+use crate::site::Limits;
 use crate::units::PhaseSet;
 
 impl World {
-    fn limited(power: PowerLimits) -> Self {
+    fn limited(power: Limits) -> Self {
         let mut world = World::new();
-        world.site.power = power;
+        world.site.limits = power;
         world
     }
 
@@ -33,12 +33,12 @@ impl World {
     }
 }
 
-fn contract(watts: i32) -> PowerLimits {
-    PowerLimits { contract: Some(watts), ..PowerLimits::default() }
+fn contract(watts: i32) -> Limits {
+    Limits { contract: Some(watts), ..Limits::default() }
 }
 
-fn dso(watts: i32) -> PowerLimits {
-    PowerLimits { dso: Some(watts), ..PowerLimits::default() }
+fn dso(watts: i32) -> Limits {
+    Limits { dso: Some(watts), ..Limits::default() }
 }
 
 #[test]

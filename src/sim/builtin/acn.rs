@@ -91,7 +91,7 @@ pub fn acn(limit_kw: f64, is_continuous: bool) -> Scenario {
         name: "Caltech".into(),
         wiring: Wiring::Delta,
         primary: Some(Primary { circuit: PRIMARY, ratio: RATIO }),
-        power: Default::default(),
+        limits: Default::default(),
         house_worst: PerPhase::default(),
         circuits,
         evses: evses.collect(),

@@ -127,7 +127,7 @@ fn site(dice: &mut Dice, wiring: Wiring, fuse: i32, worst: &PerPhase<Amps>, pace
         name: "Faults".into(),
         wiring,
         primary: None,
-        power: Default::default(),
+        limits: Default::default(),
         house_worst: *worst,
         circuits: Vec::new(),
         evses: Vec::new(),

@@ -83,7 +83,7 @@ fn site() -> Site {
         name: "Garage".into(),
         wiring: Wiring::Star,
         primary: None,
-        power: Default::default(),
+        limits: Default::default(),
         house_worst: PerPhase::default(),
         circuits: vec![Circuit {
             id: "main".into(),
