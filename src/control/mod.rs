@@ -345,7 +345,8 @@ fn rows(setting: &Setting, state: &mut State, work: &mut Work) {
         }
         let stated = Stated::of(site, id, setting.policy);
         let mut view = state.rows[id.0].view(setting, &stated, (age, sample(id)), &below[id.0]);
-        late::lower(&mut view, &below[id.0], site, id);
+        let since_sample = sample(id).map_or(Duration::ZERO, |sample| setting.now.since(sample.at));
+        late::lower(&mut view, &below[id.0], site, id, since_sample);
         if let Some(parent) = site.circuit(id).parent {
             below[parent.0].add_circuit(&view);
         }
