@@ -149,6 +149,24 @@ proptest! {
     }
 
     #[test]
+    fn whatever_the_angles_behind_the_meter_cars_end_at_what_phasors_leave(
+        house in house(false),
+        rotations in chargers(),
+    ) {
+        let mut lines = Lines::new(rotations);
+        lines.house = house;
+        lines.run(900);
+        let truth = lines.truth();
+        for id in lines.world.site.evse_ids() {
+            let (evse, told) = (lines.world.site.evse(id), lines.world.state.cars[id.0].setpoint);
+            let fullest = evse.rotation.phases().iter().map(|line| truth[line.index()].abs()).fold(0.0, f64::max);
+            // An ampere more for it is one more on a line at most, and the margin stays free.
+            let margin = lines.world.site.circuits[0].margin.most().as_f64();
+            prop_assert!(told >= evse.most || fullest >= 25.0 - margin - 1.0, "{}: {told} of {truth:?} A", evse.id);
+        }
+    }
+
+    #[test]
     fn a_house_step_at_any_angle_is_gone_in_seconds_even_where_something_feeds_in(
         before in house(true),
         step in house(true),
