@@ -121,6 +121,8 @@ pub struct Row {
     pub unbalance: Option<Amps>,
     /// Its meter shows cars' steps where they are not: it counts as lost.
     pub miswired: Option<Miswired>,
+    /// What this EVSE's car takes more or less something else makes up for.
+    pub made_up: Option<EvseId>,
 }
 
 /// An EVSE as the step saw it.

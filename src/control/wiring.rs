@@ -3,6 +3,9 @@
 //! A car's own meter tells that it has stepped on a phase; the circuit's meter, less all other cars, has to step by as
 //! much on the same phase. The house steps too, so one contradiction is only a suspicion: the car is lowered once more for
 //! it (`trial`), and three in a row that are all alike are told; four where it cannot be lowered. Three that fit take it back.
+//!
+//! Steps that the meter does not show at all, over all phases together, something else makes up for: a home battery that
+//! regulates by the same meter. That is no fault of the wiring and lowers nobody; it is told.
 
 use super::State;
 use super::observation::{Observation, Sample};
@@ -26,6 +29,8 @@ const STEP_COUNTS: u8 = 2;
 const TRIED_STEP_COUNTS: u8 = 3;
 /// So many in a row that fit take it back.
 const FITTING: u8 = 3;
+/// So many in a row that something else has made up for are no chance; one that shows is enough to take it back.
+const MADE_UP: u8 = 3;
 /// A step takes so long at most, from what was before to what is after: a car's start and its own meter's delay.
 const LONGEST_STEP: Duration = Duration::from_secs(60);
 
@@ -57,7 +62,8 @@ pub(super) fn watch(site: &Site, state: &mut State, observation: &Observation, w
     // Without a neutral a car's current is no part of a line's.
     let meters = site.meters.iter().zip(&observation.samples).zip(watches).zip(trials);
     for (((meter, sample), watch), trial) in meters.filter(|_| site.wiring != Wiring::Delta) {
-        rows[meter.circuit.0].shown.miswired = watch.miswired;
+        let shown = &mut rows[meter.circuit.0].shown;
+        (shown.miswired, shown.made_up) = (watch.miswired, watch.made_up);
         let Some(sample) = sample.as_ref().filter(|sample| watch.heard.is_none_or(|heard| sample.at > heard)) else {
             continue;
         };
@@ -87,6 +93,8 @@ pub(super) struct Track {
     /// What its own meter said with the last sample.
     last: PerPhase<Amps>,
     evidence: PerPhase<Evidence>,
+    /// How many steps in a row something else has made up for.
+    made_up: u8,
 }
 
 /// What was known while the car stood still.
@@ -168,6 +176,11 @@ impl Track {
         let counts = if before.is_tried || now.is_tried { TRIED_STEP_COUNTS } else { STEP_COUNTS };
         let own = PerPhase::from_fn(|phase| now.own[phase] - before.own[phase]);
         let load = PerPhase::from_fn(|phase| now.load[phase] - before.load[phase]);
+        let all = |amps: &PerPhase<Amps>| amps.0.into_iter().sum::<Amps>().abs();
+        if has_sign && all(&own) >= least_step(resolution) {
+            let is_shown = all(&load) > all(&own).scaled(1, 4);
+            self.made_up = if is_shown { 0 } else { (self.made_up + 1).min(MADE_UP) };
+        }
         for phase in Phase::ALL {
             let step = own[phase];
             if step.abs() < least_step(resolution) {
@@ -236,6 +249,8 @@ pub(super) struct Watch {
     pub miswired: Option<Miswired>,
     /// The EVSE that has shown most against it without being proof, and how much.
     pub suspect: Option<(EvseId, u8)>,
+    /// The EVSE whose steps something else makes up for.
+    pub made_up: Option<EvseId>,
 }
 
 impl Watch {
@@ -247,7 +262,7 @@ impl Watch {
     /// Was it made for so many EVSEs below its meter?
     pub(super) fn fits(&self, site: &Site, circuit: CircuitId) -> bool {
         let evses = self.miswired.iter().map(|wrong| wrong.evse).chain(self.suspect.map(|(evse, _)| evse));
-        evses.into_iter().all(|evse| evse.0 < site.evses.len())
+        evses.chain(self.made_up).all(|evse| evse.0 < site.evses.len())
             && self.tracks.len() == site.evse_ids().filter(|id| site.feeds(circuit, *id)).count()
     }
 
@@ -257,7 +272,8 @@ impl Watch {
         let told = |(evse, track): (EvseId, &Track)| track.told().map(|(phase, seen)| Miswired { evse, phase, seen });
         let suspicions = tracks().map(|(evse, track)| (evse, track.suspicion())).filter(|(_, wrong)| *wrong > 0);
         let suspect = suspicions.max_by_key(|(evse, wrong)| (*wrong, std::cmp::Reverse(*evse)));
-        (self.miswired, self.suspect) = (tracks().find_map(told), suspect);
+        let made_up = tracks().find(|(_, track)| track.made_up == MADE_UP).map(|(evse, _)| evse);
+        (self.miswired, self.suspect, self.made_up) = (tracks().find_map(told), suspect, made_up);
     }
 }
 
@@ -267,15 +283,16 @@ mod tests {
 
     /// A car that steps between 6 and 16 A each half minute, a house, and how a meter shows both; what is told each time.
     fn tell(steps: u64, shows: impl Fn(u64, PerPhase<i32>) -> PerPhase<i32>, has_sign: bool) -> Vec<Option<Seen>> {
-        try_it(steps, shows, has_sign, |_| false)
+        try_it(steps, shows, has_sign, |_| false).0
     }
 
+    /// And whether something else makes up for the car.
     fn try_it(
         steps: u64,
         shows: impl Fn(u64, PerPhase<i32>) -> PerPhase<i32>,
         has_sign: bool,
         is_tried: impl Fn(u64) -> bool,
-    ) -> Vec<Option<Seen>> {
+    ) -> (Vec<Option<Seen>>, bool) {
         let mut track = Track::default();
         let mut told = Vec::new();
         for second in 0..(steps + 1) * 30 {
@@ -293,7 +310,7 @@ mod tests {
                 told.push(track.told().map(|(_, seen)| seen));
             }
         }
-        told
+        (told, track.made_up == MADE_UP)
     }
 
     fn house(own: PerPhase<i32>) -> PerPhase<i32> {
@@ -305,7 +322,7 @@ mod tests {
         let turned = |_, own| PerPhase([-house(own)[Phase::L1], 5, 3]);
         let told = Some(Seen::Turned);
         assert_eq!(tell(5, turned, true), [None, None, None, told, told]);
-        assert_eq!(try_it(4, turned, true, |second| (60..80).contains(&second)), [None, None, told, told]);
+        assert_eq!(try_it(4, turned, true, |second| (60..80).contains(&second)).0, [None, None, told, told]);
     }
 
     #[test]
@@ -345,7 +362,14 @@ mod tests {
     }
 
     #[test]
-    fn a_battery_that_takes_up_what_the_car_does_is_no_fault() {
-        assert_eq!(tell(6, |_, _| PerPhase([3, 5, 3]), true), [None; 6]);
+    fn a_battery_that_takes_up_what_the_car_does_is_no_fault_and_is_told() {
+        let battery = |steps| try_it(steps, |_, _| PerPhase([3, 5, 3]), true, |_| false);
+        assert_eq!(battery(6), (vec![None; 6], true));
+        assert!(!battery(2).1, "two may be chance");
+        let on_another_phase = |_, own: PerPhase<i32>| PerPhase([3 + own[Phase::L1], 5 - own[Phase::L1], 3]);
+        assert!(try_it(6, on_another_phase, true, |_| false).1);
+        let until_then = |second: u64, own| if second < 180 { PerPhase([3, 5, 3]) } else { house(own) };
+        assert!(!try_it(8, until_then, true, |_| false).1, "one that shows takes it back");
+        assert!(!try_it(6, |_, own| house(own), true, |_| false).1);
     }
 }

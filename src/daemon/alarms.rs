@@ -79,6 +79,7 @@ pub(super) fn find(
 ) -> Vec<Finding> {
     let mut found = meters(config, seen, decision);
     found.extend(overloads(config, decision));
+    found.extend(made_up(config, decision));
     for id in config.site.evse_ids() {
         found.extend(charger(config, seen, decision, id, now));
     }
@@ -120,6 +121,20 @@ fn miswiring(site: &Site, meter: &Meter, wrong: Miswired) -> Finding {
     };
     let text = format!("what charger \"{car}\" takes on {phase}, {seen}; the cars behind {circuit} are on fallback");
     Finding::new(format!("meter-{meter}-wiring"), Severity::Error, text)
+}
+
+fn made_up(config: &Config, decision: &Decision) -> Vec<Finding> {
+    let site = &config.site;
+    let told = site.meters.iter().filter_map(|meter| Some((meter, decision.rows.get(meter.circuit.0)?.made_up?)));
+    let found = told.map(|(meter, evse)| {
+        let text = format!(
+            "what charger \"{}\" takes more or less, meter \"{}\" does not show: something else makes up for it, such as \
+             a home battery that regulates by the same meter; set it to leave cars alone, or it charges and empties with them",
+            site.evse(evse).id, meter.id
+        );
+        Finding::new(format!("meter-{}-made-up", meter.id), Severity::Warning, text)
+    });
+    found.collect()
 }
 
 fn overloads(config: &Config, decision: &Decision) -> Vec<Finding> {
