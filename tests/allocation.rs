@@ -124,7 +124,7 @@ fn it_is_what_is_found_by_feeling_the_way_up() {
     for kind in [Kind::Linear, Kind::Any, Kind::Primary] {
         each(if kind == Kind::Primary { 10 } else { 3 }, kind, |_, mut case| {
             for ask in &mut case.queue {
-                ask.step = headroom::control::allocation::Step::Multiple(Amps::milli(1));
+                ask.step = headroom::site::Step::Multiple(Amps::milli(1));
             }
             let (rows, shares) = (rows(&case), case.shares());
             near(&case, &shares, &oracle::shares(&case, &rows, &shares, oracle::by_feeling));

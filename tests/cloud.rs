@@ -13,7 +13,7 @@ use headroom::clock::Clock;
 use headroom::cloud::{Age, Cloud, CloudState, Setup, spawn};
 use headroom::config::{ChargerConfig, CloudConfig, Secret};
 use headroom::policy::{Origin, Policy, Verdict};
-use headroom::site::{Circuit, CircuitId, Evse, EvseId, LapseClass, Rotation, Site, Tuning, Wiring};
+use headroom::site::{Circuit, CircuitId, Evse, EvseId, LapseClass, Rotation, Site, Step, Tuning, Wiring};
 use headroom::units::{Amps, PerPhase, Phase};
 use serde_json::{Value, json};
 use std::io;
@@ -403,7 +403,7 @@ fn site() -> Site {
         least: Amps::whole(6),
         most: Amps::whole(16),
         fallback: Amps::whole(6),
-        step: Amps::whole(1),
+        step: Step::Multiple(Amps::whole(1)),
         lease: Duration::from_secs(120),
         response: Duration::from_secs(13),
         lapse: LapseClass::B,

@@ -10,7 +10,7 @@ use headroom::config::schema::{FILE, Key, Kind, Otherwise, Section};
 use headroom::config::{
     CheckOptions, Config, Loaded, RecorderConfig, Severity, code::CODES, compile, compile_with, load, load_with,
 };
-use headroom::site::{CircuitId, LapseClass, Rotation, Tuning, Wiring};
+use headroom::site::{CircuitId, LapseClass, Rotation, Step, Tuning, Wiring};
 use headroom::units::{Amps, PerPhase, Phase};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -248,7 +248,7 @@ fn the_default_configuration_compiles_to_what_it_says() {
     let left = &site.evses[0];
     assert_eq!((left.least, left.most, left.fallback), (Amps::whole(6), Amps::whole(16), Amps::whole(6)));
     assert_eq!((left.lease, left.response), (Duration::from_secs(120), Duration::from_secs(13)));
-    assert_eq!((left.lapse, left.step), (LapseClass::B, Amps::whole(1)));
+    assert_eq!((left.lapse, left.step), (LapseClass::B, Step::Multiple(Amps::whole(1))));
     assert_eq!(left.rotation, Rotation::three(Phase::ALL));
     assert_eq!(left.metering, Some(Duration::from_secs(10)));
     let right = &site.evses[1];
@@ -324,7 +324,7 @@ fn a_single_phase_site_has_nothing_on_the_other_phases() {
     assert_eq!(config.site.wiring, Wiring::Single);
     assert_eq!(config.site.circuits[0].limit, PerPhase([40, 0, 0].map(Amps::whole)));
     assert_eq!(config.site.evses[0].rotation, Rotation::one(Phase::L1));
-    assert_eq!(config.site.evses[0].step, Amps::milli(500));
+    assert_eq!(config.site.evses[0].step, Step::Multiple(Amps::milli(500)));
 }
 
 #[test]

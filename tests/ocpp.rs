@@ -11,7 +11,7 @@ use headroom::control::observation::{Accepted, Link, Plug, Report};
 use headroom::inbox::{Inbox, Outbox};
 use headroom::ocpp::{self, Book};
 use headroom::policy::Policy;
-use headroom::site::{Circuit, CircuitId, Evse, EvseId, LapseClass, Rotation, Site, Tuning, Wiring};
+use headroom::site::{Circuit, CircuitId, Evse, EvseId, LapseClass, Rotation, Site, Step, Tuning, Wiring};
 use headroom::units::{Amps, PerPhase, Phase};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -119,7 +119,7 @@ fn config() -> Config {
         least: Amps::whole(6),
         most: Amps::whole(16),
         fallback: Amps::whole(6),
-        step: Amps::whole(1),
+        step: Step::Multiple(Amps::whole(1)),
         lease: Duration::from_secs(120),
         response: Duration::from_secs(13),
         lapse: LapseClass::B,

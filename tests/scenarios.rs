@@ -250,3 +250,8 @@ fn a_late_meter_leaves_cars_no_more_than_the_quickest_breaker_bears() {
 fn what_cars_are_only_assumed_to_take_is_given_out_once() {
     check("meter-frozen-assumed");
 }
+
+#[test]
+fn what_a_charger_of_few_currents_cannot_use_goes_to_others() {
+    check("listed-steps");
+}

@@ -4,7 +4,7 @@ use super::compile::Ground;
 use super::document::Addressee;
 use crate::config::ChargerConfig;
 use crate::policy::Policy;
-use crate::site::{Circuit, CircuitId, Evse, LapseClass, Rotation, Site, Tuning, Wiring};
+use crate::site::{Circuit, CircuitId, Evse, LapseClass, Rotation, Site, Step, Tuning, Wiring};
 use crate::time::Duration;
 use crate::units::{Amps, PerPhase, Phase};
 use serde_json::Value;
@@ -61,7 +61,7 @@ fn evse(id: &str) -> Evse {
         least: Amps::whole(6),
         most: Amps::whole(16),
         fallback: Amps::whole(6),
-        step: Amps::whole(1),
+        step: Step::Multiple(Amps::whole(1)),
         lease: Duration::from_secs(120),
         response: Duration::from_secs(13),
         lapse: LapseClass::B,

@@ -7,7 +7,7 @@ use super::diagnostic::Diagnostic;
 use super::ledger::Car;
 use super::raw::{Faults, Given, Row};
 use super::{ChargerConfig, Secret, secret};
-use crate::site::{CircuitId, Evse, LapseClass, Rotation, Wiring};
+use crate::site::{CircuitId, Currents, Evse, LapseClass, MOST_LISTED, Rotation, Step, Wiring};
 use crate::time::Duration;
 use crate::units::{Amps, Phase};
 
@@ -61,7 +61,7 @@ pub fn evse(car: &Car, circuits: &[CircuitId]) -> Option<Evse> {
         least: car.least?,
         most: car.most?,
         fallback: car.fallback?,
-        step: amps(car.row, "step_a")?,
+        step: step(car.row)?,
         lease: seconds(car.row, "lease_s")?,
         response: seconds(car.row, "response_s")?,
         lapse: car.lapse?,
@@ -72,6 +72,17 @@ pub fn evse(car: &Car, circuits: &[CircuitId]) -> Option<Evse> {
 /// A whole number of seconds.
 pub fn seconds(row: &Row, key: &str) -> Option<Duration> {
     Some(Duration::from_secs(u64::try_from(row.whole(key).ok()?).ok()?))
+}
+
+/// Evenly spaced, or a list.
+fn step(row: &Row) -> Option<Step> {
+    match row.currents("step_a") {
+        Given::Is(list) => {
+            let list: Option<Vec<Amps>> = list.iter().map(|listed| Amps::from_f64(*listed)).collect();
+            Currents::new(&list?).map(Step::List)
+        }
+        Given::Absent | Given::Faulty => amps(row, "step_a").map(Step::Multiple),
+    }
 }
 
 /// A number of amperes.
@@ -118,12 +129,21 @@ fn check_currents(car: &Car, faults: &mut Faults) {
         tell(key, format!("least_a of {} is above its most_a", row.who), format!("{least} is above {most}"));
         return;
     }
-    if let Some(step) = amps(row, "step_a")
-        && least.floor_to(step) != least
-    {
-        let message = format!("least_a of {} is no multiple of its step_a", row.who);
-        let key = if row.is_given("step_a") { "step_a" } else { "least_a" };
-        tell(key, message, format!("{least} in steps of {step}"));
+    let key = if row.is_given("step_a") { "step_a" } else { "least_a" };
+    match step(row) {
+        Some(Step::Multiple(step)) if least.floor_to(step) != least => {
+            let message = format!("least_a of {} is no multiple of its step_a", row.who);
+            tell(key, message, format!("{least} in steps of {step}"));
+        }
+        Some(Step::List(list)) if list.least() != least => {
+            let message = format!("least_a of {} is not the first of its step_a", row.who);
+            tell(key, message, format!("{least}, and the list begins with {}", list.least()));
+        }
+        None if row.currents("step_a").ok().is_some() => {
+            let message = format!("step_a of {} does not rise, or is not 1 to {MOST_LISTED} currents", row.who);
+            tell(key, message, "such as [6, 8, 10, 13, 16]".into());
+        }
+        Some(_) | None => {}
     }
     if let Some(fallback) = car.fallback
         && fallback != Amps::ZERO

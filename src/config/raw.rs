@@ -53,6 +53,8 @@ pub enum Value {
     Phase(f64),
     /// A list with one for each phase (one or three), each in its range.
     Phases(Vec<f64>),
+    /// A list of currents, each in its range.
+    Currents(Vec<f64>),
     /// True or false.
     Flag(bool),
     /// Tables; one for [`Kind::Table`].
@@ -243,8 +245,18 @@ impl Row {
         self.get(name, |value| match value {
             Value::Phase(number) => Some(Phases::All(*number)),
             Value::Phases(list) => Some(Phases::Each(list)),
-            Value::Text(_) | Value::Whole(_) | Value::Number(_) | Value::Flag(_) | Value::Rows(_) => None,
+            Value::Text(_)
+            | Value::Whole(_)
+            | Value::Number(_)
+            | Value::Currents(_)
+            | Value::Flag(_)
+            | Value::Rows(_) => None,
         })
+    }
+
+    /// A list of currents.
+    pub fn currents(&self, name: &str) -> Given<&[f64]> {
+        self.get(name, |value| if let Value::Currents(list) = value { Some(list.as_slice()) } else { None })
     }
 
     /// True or false.

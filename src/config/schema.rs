@@ -1,6 +1,8 @@
 //! Which keys may a configuration have? This table: it drives the check of names, types, ranges and defaults, and
 //! docs/CONFIG.md and config/headroom.toml are tested against it.
 
+use crate::site::MOST_LISTED;
+
 /// A table in the file, such as `[site]` or each `[[circuit]]`.
 #[derive(Debug)]
 pub struct Section {
@@ -46,6 +48,8 @@ pub enum Kind {
     Number(f64, f64),
     /// A number in this range for all phases, or a list with one for each.
     Phases(f64, f64),
+    /// A number in this range, or a list of up to eight currents, each in the range of [`LISTED`].
+    Step(f64, f64),
     /// `host:port`.
     HostPort,
     /// A host name or address.
@@ -109,6 +113,9 @@ const fn number(value: f64) -> Otherwise {
 
 /// Beyond any fuse of a low-voltage connection.
 const MOST_AMPS: f64 = 10_000.0;
+
+/// A charger's currents, in a list.
+pub const LISTED: (f64, f64) = (6.0, 1_000.0);
 
 /// Less than 6 A on one phase, the least that a car can take, is no limit but a ban.
 const LEAST_KILOWATTS: f64 = 1.4;
@@ -219,10 +226,10 @@ pub const CHARGER: Section = Section {
         key("topic", Topic, Says("needed with MQTT")),
         key("phases", Whole(1, 3), Says("as many as `rotation` names, else as the site has")),
         key("rotation", Choice(ROTATIONS), Says("`\"RST\"`; needed with one phase of three")),
-        key("least_a", Number(6.0, 80.0), number(6.0)),
-        key("most_a", Number(6.0, 1_000.0), number(16.0)),
+        key("least_a", Number(LISTED.0, 80.0), number(6.0)),
+        key("most_a", Number(LISTED.0, LISTED.1), number(16.0)),
         key("fallback_a", Number(0.0, 1_000.0), Says("`least_a`")),
-        key("step_a", Number(0.1, 10.0), number(1.0)),
+        key("step_a", Step(0.1, 10.0), number(1.0)),
         key("lease_s", Whole(10, 3_600), whole(120)),
         key("response_s", Whole(1, 120), whole(13)),
         key("lapse", Choice(&["a", "b", "c"]), Says("`\"b\"` with OCPP, `\"a\"` with MQTT")),
@@ -351,6 +358,7 @@ impl Kind {
             Whole(..) => "whole number",
             Number(..) => "number",
             Phases(..) => "number, or one a phase",
+            Step(..) => "number, or a list",
             Table(_) => "section",
             Tables(_) => "list of sections",
         }
@@ -368,6 +376,7 @@ impl Kind {
             Choice(words) => words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", "),
             Whole(least, most) => format!("{least} to {most}"),
             Number(least, most) | Phases(least, most) => format!("{least} to {most}"),
+            Step(least, most) => format!("{least} to {most}, or up to {MOST_LISTED} currents"),
             HostPort => "`host:port`".into(),
             Host => "host name or address".into(),
             Listen => "`address:port`".into(),

@@ -3,11 +3,11 @@
 use super::code;
 use super::diagnostic::{Diagnostic, Span};
 use super::raw::{Faults, Value};
-use super::schema::{Key, Kind};
+use super::schema::{Key, Kind, LISTED};
 use super::suggest::closest;
 use crate::policy::normalise;
 use std::net::SocketAddr;
-use toml::de::DeValue;
+use toml::de::{DeArray, DeValue};
 
 /// The value, or `None` after a fault that leaves its meaning unclear. `what` is such as `fuse_a of circuit "main"`.
 pub fn check(key: &Key, value: &DeValue, span: Span, what: &str, faults: &mut Faults) -> Option<Value> {
@@ -20,6 +20,7 @@ pub fn check(key: &Key, value: &DeValue, span: Span, what: &str, faults: &mut Fa
         Kind::Whole(least, most) => cell.whole(value, *least, *most).map(Value::Whole),
         Kind::Number(least, most) => cell.number(value, *least, *most).map(Value::Number),
         Kind::Phases(least, most) => cell.phases(value, *least, *most),
+        Kind::Step(least, most) => cell.step(value, *least, *most),
         _ => match value.as_str() {
             Some(text) => cell.text(text).map(Value::Text),
             None => cell.wrong_type("text in quotes", value),
@@ -121,14 +122,28 @@ impl Cell<'_, '_> {
             self.faults.push(fault.label("one number for all phases, or one for each"));
             return None;
         }
+        self.numbers(list, least, most).map(Value::Phases)
+    }
+
+    fn step(&mut self, value: &DeValue, least: f64, most: f64) -> Option<Value> {
+        match value {
+            DeValue::Array(list) => self.numbers(list, LISTED.0, LISTED.1).map(Value::Currents),
+            DeValue::Integer(_) | DeValue::Float(_) | DeValue::String(_) => {
+                self.number(value, least, most).map(Value::Number)
+            }
+            _ => self.wrong_type("a number, or a list of currents", value),
+        }
+    }
+
+    fn numbers(&mut self, list: &DeArray, least: f64, most: f64) -> Option<Vec<f64>> {
         let whole = self.span;
-        let mut phases = Vec::new();
+        let mut numbers = Vec::new();
         for item in list.iter() {
             self.span = item.span().into();
-            phases.push(self.number(item.get_ref(), least, most));
+            numbers.push(self.number(item.get_ref(), least, most));
         }
         self.span = whole;
-        phases.into_iter().collect::<Option<_>>().map(Value::Phases)
+        numbers.into_iter().collect()
     }
 
     fn text(&mut self, text: &str) -> Option<String> {
@@ -212,6 +227,7 @@ fn form(kind: &Kind, text: &str) -> Result<(), Wrong> {
         | Kind::Whole(..)
         | Kind::Number(..)
         | Kind::Phases(..)
+        | Kind::Step(..)
         | Kind::Table(_)
         | Kind::Tables(_) => Ok(()),
     }

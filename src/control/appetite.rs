@@ -1,5 +1,6 @@
 //! How much does a car want of what it is offered? What it leaves for a while is handed to others, until it takes more.
 
+use crate::site::Step;
 use crate::time::{Duration, Moment};
 use crate::units::Amps;
 use serde::{Deserialize, Serialize};
@@ -43,8 +44,8 @@ impl Appetite {
     }
 
     /// The most that is worth offering to it; `None` while it takes what it gets.
-    pub(super) fn most(&self, step: Amps) -> Option<Amps> {
-        self.takes.map(|takes| (takes + FOLLOWS + step - Amps::milli(1)).floor_to(step))
+    pub(super) fn most(&self, step: Step) -> Option<Amps> {
+        self.takes.map(|takes| step.ceil(takes + FOLLOWS))
     }
 }
 
@@ -58,7 +59,7 @@ mod tests {
         for (second, milliamps) in (0..).zip(readings) {
             appetite.hear(Amps::whole(16), Amps::milli(milliamps), Moment::from_millis(second * 1_000));
         }
-        appetite.most(Amps::whole(1))
+        appetite.most(Step::Multiple(Amps::whole(1)))
     }
 
     #[test]

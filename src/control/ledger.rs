@@ -180,7 +180,7 @@ fn runs_out(evse: &Evse) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::site::{CircuitId, Rotation};
+    use crate::site::{CircuitId, Rotation, Step};
     use crate::units::Phase;
 
     fn evse() -> Evse {
@@ -192,7 +192,7 @@ mod tests {
             least: Amps::whole(6),
             most: Amps::whole(16),
             fallback: Amps::whole(6),
-            step: Amps::whole(1),
+            step: Step::Multiple(Amps::whole(1)),
             lease: Duration::from_secs(120),
             response: Duration::from_secs(13),
             lapse: LapseClass::A,

@@ -1,6 +1,6 @@
 //! Who asks for current, for how much, and in which order?
 
-use super::allocation::{Ask, Step};
+use super::allocation::Ask;
 use super::car::Car;
 use super::need;
 use super::observation::{Link, Plug, Report, Session};
@@ -204,7 +204,7 @@ fn ask(
         least: evse.least,
         most,
         capped,
-        step: Step::Multiple(evse.step),
+        step: evse.step,
         tier: who.priority,
         weight: who.weight.max(1),
         is_last: car.is_resting(now) || report.session.as_ref().is_some_and(need::is_met),
@@ -229,5 +229,5 @@ fn most(evse: &Evse, who: &Entitlement, car: &Car, report: &Report, sight: Sight
     // Of equals the first is named.
     let lower = |least: (Amps, Reason), cap: (Amps, Reason)| if cap.0 < least.0 { cap } else { least };
     let (most, capped) = caps.into_iter().flatten().fold((evse.most, Reason::Full), lower);
-    (most.floor_to(evse.step), capped)
+    (evse.step.floor(most), capped)
 }

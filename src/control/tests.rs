@@ -9,7 +9,7 @@ mod safety;
 
 use super::observation::{Accepted, Answer, Link, Measured, Need, Plug, Report, Sample, Session};
 use super::*;
-use crate::site::{Circuit, Evse, LapseClass, Meter, MeterId, Rotation, Tuning, Wiring};
+use crate::site::{Circuit, Evse, LapseClass, Meter, MeterId, Rotation, Step, Tuning, Wiring};
 use crate::units::Phase;
 
 /// A 25 A house with two three-phase chargers; the meter speaks each second, all chargers have meters of their own.
@@ -144,7 +144,7 @@ fn evse(id: &str, rotation: Rotation) -> Evse {
         least: Amps::whole(6),
         most: Amps::whole(16),
         fallback: Amps::whole(6),
-        step: Amps::whole(1),
+        step: Step::Multiple(Amps::whole(1)),
         lease: Duration::from_secs(120),
         response: Duration::from_secs(4),
         lapse: LapseClass::A,

@@ -239,7 +239,7 @@ mod tests {
     use super::*;
     use crate::control::observation::{Link, Report};
     use crate::policy::Policy;
-    use crate::site::{Circuit, CircuitId, Evse, LapseClass, Rotation, Site, Tuning, Wiring};
+    use crate::site::{Circuit, CircuitId, Evse, LapseClass, Rotation, Site, Step, Tuning, Wiring};
     use crate::status::{Alarm, CircuitStatus, EvseStatus, Severity};
     use crate::units::{Amps, PerPhase, Phase};
     use serde_json::Value;
@@ -411,7 +411,7 @@ mod tests {
             least: Amps::whole(6),
             most: Amps::whole(16),
             fallback: Amps::whole(6),
-            step: Amps::whole(1),
+            step: Step::Multiple(Amps::whole(1)),
             lease: Duration::from_secs(120),
             response: Duration::from_secs(13),
             lapse: LapseClass::A,

@@ -8,7 +8,8 @@ use super::file_plant::{RawHouse, RawPlant, RawSky};
 use super::script::Script;
 use crate::policy::{Class, EvseRule, Policy, Principal, Token, normalise};
 use crate::site::{
-    Circuit, CircuitId, Evse, EvseId, LapseClass, Limits, Meter, MeterId, Rotation, Site, Tuning, Wiring,
+    Circuit, CircuitId, Evse, EvseId, LapseClass, Limits, MOST_LISTED, Meter, MeterId, Rotation, Site, Step, Tuning,
+    Wiring,
 };
 use crate::time::Duration;
 use crate::units::{Amps, PerPhase, Phase};
@@ -129,11 +130,32 @@ struct RawEvse {
     rotation: Option<String>,
     most_a: Option<f64>,
     fallback_a: Option<f64>,
-    step_a: Option<f64>,
+    step_a: Option<RawStep>,
     lease_s: Option<f64>,
     response_s: Option<f64>,
     lapse: Option<String>,
     metering_s: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RawStep {
+    Even(f64),
+    Listed(Vec<f64>),
+}
+
+impl RawStep {
+    fn step(&self) -> Result<Step, String> {
+        match self {
+            RawStep::Even(step) => Ok(Step::Multiple(amps(*step))),
+            RawStep::Listed(list) => {
+                let list: Vec<Amps> = list.iter().map(|listed| amps(*listed)).collect();
+                crate::site::Currents::new(&list).map(Step::List).ok_or_else(|| {
+                    format!("step_a: {} currents, not 1 to {MOST_LISTED} that rise from above zero", list.len())
+                })
+            }
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -289,7 +311,7 @@ impl RawEvse {
             least: Amps::PILOT_LEAST,
             most: amps(self.most_a.unwrap_or(16.0)),
             fallback: amps(self.fallback_a.unwrap_or(6.0)),
-            step: amps(self.step_a.unwrap_or(1.0)),
+            step: self.step_a.as_ref().map_or(Ok(Step::Multiple(Amps::whole(1))), RawStep::step)?,
             lease: seconds(self.lease_s.unwrap_or(60.0)),
             response: seconds(self.response_s.unwrap_or(6.0)),
             lapse: match self.lapse.as_deref() {

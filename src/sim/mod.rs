@@ -53,7 +53,7 @@ fn arrived<T>(under_way: &mut VecDeque<(Moment, T)>, now: Moment) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
-    use crate::site::{Circuit, CircuitId, Evse, LapseClass, Meter, MeterId, Rotation, Site, Tuning, Wiring};
+    use crate::site::{Circuit, CircuitId, Evse, LapseClass, Meter, MeterId, Rotation, Site, Step, Tuning, Wiring};
     use crate::time::Duration;
     use crate::units::{Amps, PerPhase, Phase};
 
@@ -67,7 +67,7 @@ mod tests {
             least: Amps::whole(6),
             most: Amps::whole(16),
             fallback: Amps::whole(6),
-            step: Amps::whole(1),
+            step: Step::Multiple(Amps::whole(1)),
             lease: Duration::from_secs(120),
             response: Duration::from_secs(6),
             lapse: LapseClass::A,

@@ -2,7 +2,7 @@
 //! 240 s: per phase, without a margin, all cars alike.
 
 use super::scenario::Law;
-use crate::control::allocation::{Allocation, Ask, Capacity, Plan, Step};
+use crate::control::allocation::{Allocation, Ask, Capacity, Plan};
 use crate::control::observation::{Link, Report};
 use crate::control::{Decision, Observation, Order, Reason, Setpoint};
 use crate::site::{EvseId, Site};
@@ -101,7 +101,7 @@ impl Reference {
                     least: evse.least,
                     most: evse.most,
                     capped: Reason::Full,
-                    step: Step::Multiple(evse.step),
+                    step: evse.step,
                     tier: 0,
                     weight: 1,
                     is_last: false,

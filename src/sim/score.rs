@@ -242,7 +242,7 @@ impl Judge {
                 return false;
             }
             // A paused car needs an ampere more than its minimum to start again.
-            let worth = if above.amps.is_positive() { evse.step } else { evse.least + START };
+            let worth = if above.amps.is_positive() { evse.step.rise(above.amps) } else { evse.least + START };
             let is_hungry = || frame.plant.plugged(other).is_some_and(|car| !car.is_full(frame.plant.now()));
             lacks && is_hungry() && decision.cars[other.0].priority > decision.cars[id.0].priority && risen >= worth
         })

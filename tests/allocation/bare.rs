@@ -1,8 +1,8 @@
 //! Which site has nothing but what the sharing asks for? Circuits and EVSEs; what rows can give is told beside it.
 
 use headroom::control::Reason;
-use headroom::control::allocation::{Ask, Step};
-use headroom::site::{Circuit, CircuitId, Evse, EvseId, LapseClass, Rotation, Site, Tuning, Wiring};
+use headroom::control::allocation::Ask;
+use headroom::site::{Circuit, CircuitId, Evse, EvseId, LapseClass, Rotation, Site, Step, Tuning, Wiring};
 use headroom::time::Duration;
 use headroom::units::{Amps, PerPhase, PhaseSet};
 
@@ -44,7 +44,7 @@ pub fn evse(circuit: CircuitId, rotation: Rotation) -> Evse {
         least: Amps::whole(6),
         most: Amps::whole(16),
         fallback: Amps::ZERO,
-        step: Amps::whole(1),
+        step: Step::Multiple(Amps::whole(1)),
         lease: Duration::from_secs(120),
         response: Duration::from_secs(13),
         lapse: LapseClass::A,
@@ -63,7 +63,7 @@ pub fn ask(site: &Site, id: EvseId) -> Ask {
         least: evse.least,
         most: evse.most,
         capped: Reason::Full,
-        step: Step::Multiple(evse.step),
+        step: evse.step,
         tier: 0,
         weight: 1,
         need: None,

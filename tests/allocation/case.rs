@@ -2,8 +2,8 @@
 
 use crate::bare;
 use crate::dice::Dice;
-use headroom::control::allocation::{Addition, Allocation, Ask, Capacity, Currents, Plan, Share, Step};
-use headroom::site::{CircuitId, EvseId, Rotation, Site, Wiring};
+use headroom::control::allocation::{Addition, Allocation, Ask, Capacity, Plan, Share};
+use headroom::site::{CircuitId, Currents, EvseId, Rotation, Site, Step, Wiring};
 use headroom::units::{Amps, PerPhase, Phase, PhaseSet};
 
 /// What kind of sites and wishes are wanted.

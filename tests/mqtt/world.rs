@@ -2,7 +2,7 @@
 
 use headroom::config::{ChargerConfig, Config, MqttConfig};
 use headroom::policy::Policy;
-use headroom::site::{Circuit, CircuitId, Evse, LapseClass, MeterId, Rotation, Site, Tuning, Wiring};
+use headroom::site::{Circuit, CircuitId, Evse, LapseClass, MeterId, Rotation, Site, Step, Tuning, Wiring};
 use headroom::units::{Amps, PerPhase, Phase};
 use rumqttc::{AsyncClient, Event, LastWill, MqttOptions, Packet, Publish, QoS};
 use rumqttd::{Broker, ConnectionSettings, RouterConfig, ServerSettings};
@@ -177,7 +177,7 @@ pub fn site() -> Site {
         least: Amps::whole(6),
         most: Amps::whole(16),
         fallback: Amps::whole(6),
-        step: Amps::whole(1),
+        step: Step::Multiple(Amps::whole(1)),
         lease: Duration::from_secs(120),
         response: Duration::from_secs(13),
         lapse: LapseClass::A,

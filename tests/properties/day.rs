@@ -5,7 +5,9 @@ use headroom::policy::{Class, EvseRule, Policy, Principal, Token};
 use headroom::sim::appliances::house;
 use headroom::sim::trace::Trace;
 use headroom::sim::{Action, Car, Ears, Network, Script, Voice};
-use headroom::site::{Circuit, CircuitId, Evse, EvseId, LapseClass, Meter, MeterId, Rotation, Site, Tuning, Wiring};
+use headroom::site::{
+    Circuit, CircuitId, Currents, Evse, EvseId, LapseClass, Meter, MeterId, Rotation, Site, Step, Tuning, Wiring,
+};
 use headroom::time::{Duration, Moment};
 use headroom::units::{Amps, PerPhase, Phase};
 use std::sync::{Arc, OnceLock};
@@ -121,7 +123,9 @@ fn evse(dice: &mut Dice, site: &Site, plant: &Script, index: i64) -> Evse {
         (Wiring::Star | Wiring::Delta, true) => Rotation::parse(dice.one(&["RST", "STR", "TRS", "RTS"])).unwrap(),
         (Wiring::Star, false) => Rotation::one(dice.one(&Phase::ALL)),
     };
-    let step = dice.one(&[Amps::whole(1), Amps::whole(1), Amps::milli(100), Amps::milli(500), Amps::whole(2)]);
+    let even = [Amps::whole(1), Amps::whole(1), Amps::milli(100), Amps::milli(500), Amps::whole(2)].map(Step::Multiple);
+    let listed = Currents::new(&[6, 8, 10, 13, 16, 20, 25, 32].map(Amps::whole)).map(Step::List);
+    let step = dice.one(&[&even[..], listed.as_slice()].concat());
     let least = dice.one(&[6, 6, 6, 8, 10]);
     let slowest = site.meters.iter().map(|meter| meter.interval).max().unwrap_or_default();
     // Round trip, lag, the whole ramp, and the meter that shows it.
@@ -132,7 +136,7 @@ fn evse(dice: &mut Dice, site: &Site, plant: &Script, index: i64) -> Evse {
         circuit: CircuitId(dice.from(0, site.circuits.len() as i64 - 1) as usize),
         rotation,
         least: Amps::whole(least),
-        most: Amps::whole(least + dice.one(&[0, 6, 10, 26])).floor_to(step),
+        most: step.floor(Amps::whole(least + dice.one(&[0, 6, 10, 26]))),
         fallback: if dice.chance(70) { Amps::whole(least) } else { Amps::ZERO },
         step,
         lease: response * 2 + Duration::from_secs(dice.one(&[1, 10, 40])),

@@ -216,7 +216,7 @@ impl<'a> Judge<'a> {
                 let is_above = decision.cars[other.0].priority > decision.cars[id.0].priority;
                 let lacks = above.because.row().is_some_and(|(c, p)| phases.contains(p) && site.feeds(c, id));
                 let worth = match above.amps.is_positive() {
-                    true => evse.step.max(site.tuning.dead_band),
+                    true => evse.step.rise(above.amps).max(site.tuning.dead_band),
                     false => evse.least + Amps::whole(1),
                 };
                 is_above && lacks && setpoint.amps - from >= worth

@@ -3,7 +3,9 @@
 use super::dice::Dice;
 use headroom::policy::Policy;
 use headroom::sim::{Action, Car, Frame, Plant, Script, run};
-use headroom::site::{Circuit, CircuitId, Evse, EvseId, LapseClass, Meter, MeterId, Rotation, Site, Tuning, Wiring};
+use headroom::site::{
+    Circuit, CircuitId, Evse, EvseId, LapseClass, Meter, MeterId, Rotation, Site, Step, Tuning, Wiring,
+};
 use headroom::time::{Duration, Moment};
 use headroom::units::{Amps, PerPhase, Phase};
 
@@ -124,7 +126,7 @@ fn could_take_more(site: &Site, plant: &Plant, id: EvseId) -> Option<String> {
     // Whoever is not on needs an ampere more than the least. A raise is worth it from a step and from the dead band on:
     // where several share what is left in finer steps, each may lack a little less than that.
     let on = site.evse_ids().filter(|other| plant.offer(*other).is_positive()).count() as i32;
-    let coarsest = site.evses.iter().map(|evse| evse.step).max().unwrap_or_default();
+    let coarsest = site.evses.iter().map(|evse| evse.step.rise(evse.least)).max().unwrap_or_default();
     let worth = match offer.is_positive() {
         true => coarsest.max(Amps::milli(site.tuning.dead_band.as_milli() * on)),
         false => evse.least + Amps::whole(1),
@@ -174,7 +176,7 @@ fn evse(dice: &mut Dice, circuit: CircuitId, rotation: Rotation, index: i64) -> 
         least: Amps::whole(6),
         most: Amps::whole(16),
         fallback: Amps::ZERO,
-        step: dice.one(&[Amps::whole(1), Amps::milli(100)]),
+        step: Step::Multiple(dice.one(&[Amps::whole(1), Amps::milli(100)])),
         lease: Duration::from_secs(dice.one(&[30, 60])),
         response: Duration::from_secs(10),
         lapse: LapseClass::A,

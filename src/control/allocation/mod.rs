@@ -9,16 +9,14 @@ mod fill;
 pub mod phasor;
 mod plan;
 mod rows;
-mod step;
 #[cfg(test)]
 mod tests;
 
 pub use plan::{Addition, Plan};
 pub use rows::{Capacity, Load};
-pub use step::{Currents, MOST_LISTED, Step};
 
 use super::reason::Reason;
-use crate::site::EvseId;
+use crate::site::{EvseId, Step};
 use crate::units::{Amps, PhaseSet};
 use fill::{Filling, Riser};
 use plan::Path;

@@ -4,7 +4,7 @@
 mod bare;
 
 use super::*;
-use crate::site::{CircuitId, Rotation, Site, Wiring};
+use crate::site::{CircuitId, Currents, Rotation, Site, Wiring};
 use crate::units::{PerPhase, Phase};
 
 /// Every second one on the main fuse, the others on the garage's below it.

@@ -6,7 +6,7 @@
 
 use crate::policy::Policy;
 use crate::sim::{Car, Scenario, Script};
-use crate::site::{Circuit, CircuitId, Evse, LapseClass, Primary, Rotation, Site, Tuning, Wiring};
+use crate::site::{Circuit, CircuitId, Evse, LapseClass, Primary, Rotation, Site, Step, Tuning, Wiring};
 use crate::time::Duration;
 use crate::units::{Amps, PerPhase, Phase};
 
@@ -77,7 +77,7 @@ pub fn acn(limit_kw: f64, is_continuous: bool) -> Scenario {
         least,
         most: MOST,
         fallback: Amps::ZERO,
-        step,
+        step: Step::Multiple(step),
         lease: TICK,
         response: TICK,
         lapse: LapseClass::A,

@@ -11,7 +11,7 @@ use crate::sim::dice::Dice;
 use crate::sim::sky::{Sky, Weather};
 use crate::sim::trace::Trace;
 use crate::sim::{Action, Car, Ears, Network, Scenario, Script, Voice};
-use crate::site::{Circuit, CircuitId, Evse, EvseId, LapseClass, Meter, MeterId, Rotation, Site, Tuning, Wiring};
+use crate::site::{Circuit, CircuitId, Evse, EvseId, LapseClass, Meter, MeterId, Rotation, Site, Step, Tuning, Wiring};
 use crate::time::{Duration, Moment};
 use crate::transient::Transient;
 use crate::units::{Amps, PerPhase, Phase};
@@ -192,7 +192,7 @@ fn evse(dice: &mut Dice, site: &Site, index: i64, pace: Duration) -> Evse {
         least: Amps::whole(one(dice, &[6, 6, 6, 8])),
         most: Amps::whole(one(dice, &[16, 16, 20, 32])),
         fallback: Amps::whole(if dice.chance(0.7) { 8 } else { 0 }),
-        step: one(dice, &[Amps::whole(1), Amps::whole(1), Amps::milli(100)]),
+        step: Step::Multiple(one(dice, &[Amps::whole(1), Amps::whole(1), Amps::milli(100)])),
         lease: (response * 2).max(Duration::from_secs(one(dice, &[30, 60, 120, 600]))),
         response,
         lapse: one(dice, &[LapseClass::A, LapseClass::A, LapseClass::A, LapseClass::B, LapseClass::C]),

@@ -4,7 +4,7 @@ use crate::control::observation::Need;
 use crate::policy::{Class, Policy, Principal, Token, normalise};
 use crate::sim::dice::scramble;
 use crate::sim::{Action, Car, Scenario, Script};
-use crate::site::{Circuit, Evse, EvseId, LapseClass, Meter, MeterId, Rotation, Site, Tuning, Wiring};
+use crate::site::{Circuit, Evse, EvseId, LapseClass, Meter, MeterId, Rotation, Site, Step, Tuning, Wiring};
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase, Phase};
 
@@ -72,7 +72,7 @@ fn site() -> Site {
         least: Amps::PILOT_LEAST,
         most: Amps::whole(16),
         fallback: Amps::ZERO,
-        step: Amps::whole(1),
+        step: Step::Multiple(Amps::whole(1)),
         lease: Duration::from_secs(120),
         response: Duration::from_secs(6),
         lapse: LapseClass::A,

@@ -1,12 +1,13 @@
 //! Which currents can a charger be told? Multiples of one, or a short list.
 
 use crate::units::Amps;
+use serde::{Deserialize, Serialize};
 
 /// A charger with more currents than this has them evenly spaced, and is a [`Step::Multiple`].
 pub const MOST_LISTED: usize = 8;
 
 /// The currents that an EVSE can be told, besides zero and its least.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
     /// Multiples of this, which is above zero (1 A, 0.1 A).
     Multiple(Amps),
@@ -15,7 +16,7 @@ pub enum Step {
 }
 
 /// Up to [`MOST_LISTED`] currents, in rising order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Currents {
     amps: [Amps; MOST_LISTED],
     len: usize,
@@ -30,8 +31,14 @@ impl Currents {
         Some(Currents { amps: all, len: amps.len() })
     }
 
+    /// The first.
+    pub fn least(&self) -> Amps {
+        self.amps[0]
+    }
+
     fn iter(&self) -> impl DoubleEndedIterator<Item = Amps> + '_ {
-        self.amps[..self.len].iter().copied()
+        // What is read from outside may say anything.
+        self.amps.iter().take(self.len).copied()
     }
 }
 
@@ -41,6 +48,14 @@ impl Step {
         match self {
             Step::Multiple(step) => amps.floor_to(*step),
             Step::List(list) => list.iter().rev().find(|listed| *listed <= amps).unwrap_or(Amps::ZERO),
+        }
+    }
+
+    /// The smallest that is no less than this; a list's last where none is.
+    pub fn ceil(&self, amps: Amps) -> Amps {
+        match self.floor(amps) {
+            floor if floor == amps => amps,
+            floor => self.next(amps).unwrap_or(floor),
         }
     }
 
@@ -69,6 +84,7 @@ mod tests {
     fn a_list_is_rounded_down_to_what_stands_in_it() {
         let step = Step::List(Currents::new(&[8, 16, 24, 32].map(Amps::whole)).unwrap());
         assert_eq!([7, 8, 23, 40].map(|amps| step.floor(Amps::whole(amps))), [0, 8, 16, 32].map(Amps::whole));
+        assert_eq!([7, 8, 9, 40].map(|amps| step.ceil(Amps::whole(amps))), [8, 8, 16, 32].map(Amps::whole));
         assert_eq!(step.next(Amps::whole(16)), Some(Amps::whole(24)));
         assert_eq!(step.next(Amps::whole(32)), None);
     }
@@ -77,6 +93,7 @@ mod tests {
     fn the_next_multiple_is_a_multiple_from_anywhere() {
         let step = Step::Multiple(Amps::whole(1));
         assert_eq!(step.next(Amps::milli(6_500)), Some(Amps::whole(7)));
+        assert_eq!([6_500, 7_000].map(|amps| step.ceil(Amps::milli(amps))), [7, 7].map(Amps::whole));
         assert_eq!(step.next(Amps::whole(7)), Some(Amps::whole(8)));
     }
 

@@ -1,5 +1,9 @@
 //! What is there? The electrical picture of one grid connection, checked before it gets here.
 
+mod step;
+
+pub use step::{Currents, MOST_LISTED, Step};
+
 use crate::units::{Amps, PerPhase, Phase, PhaseSet};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -175,8 +179,8 @@ pub struct Evse {
     pub most: Amps,
     /// What it falls back to by itself: zero or least…most.
     pub fallback: Amps,
-    /// Setpoints are multiples of this.
-    pub step: Amps,
+    /// The currents that it can be told.
+    pub step: Step,
     /// How long a setpoint stands without us.
     pub lease: Duration,
     /// Setpoint sent to current seen changed, the worst that is usual.
