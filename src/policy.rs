@@ -15,7 +15,7 @@ use std::sync::Arc;
 const SHORT: usize = 64;
 
 /// The rules in force.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Policy {
     /// Where it came from and how old it is.
     pub origin: Origin,

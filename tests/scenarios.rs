@@ -255,3 +255,13 @@ fn what_cars_are_only_assumed_to_take_is_given_out_once() {
 fn what_a_charger_of_few_currents_cannot_use_goes_to_others() {
     check("listed-steps");
 }
+
+#[test]
+fn a_clock_that_steps_moves_no_current_and_ends_what_is_known_to_be_over() {
+    check("clock-steps");
+}
+
+#[test]
+fn the_last_policy_that_came_holds_while_the_cloud_is_away() {
+    check("cloud-policy");
+}

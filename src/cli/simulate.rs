@@ -3,6 +3,7 @@
 use super::{EXIT_FAILED, EXIT_USAGE};
 use crate::clock::Clock;
 use crate::control::{Decision, Observation};
+use crate::policy::Policy;
 use crate::sim::builtin::Wanted;
 use crate::sim::{Car, Headroom, Judge, Law, Reference, Scenario, Score, run_by, trace};
 use crate::time::Moment;
@@ -163,7 +164,8 @@ fn run<'a>(arguments: &'a SimulateArguments, scenario: &Scenario) -> Report<'a> 
     let times = std::cell::RefCell::new(Vec::new());
     match arguments.law {
         LawName::Headroom => {
-            let law = |now| Timed { law: Headroom::new(site, &scenario.policy, now), clock, times: &times };
+            let policy = Arc::new(scenario.policy.clone());
+            let law = |now| Timed { law: Headroom::new(site, &policy, now), clock, times: &times };
             run_by(site, &scenario.script, span, law, |frame| judge.see(site, frame));
         }
         LawName::Reference => {
@@ -200,6 +202,10 @@ impl<L: Law> Law for Timed<'_, L> {
             times.push(u32::try_from(took.as_nanos()).unwrap_or(u32::MAX));
         }
         decision
+    }
+
+    fn hear(&mut self, policy: &Arc<Policy>) {
+        self.law.hear(policy);
     }
 }
 

@@ -3,7 +3,7 @@
 //! Times are seconds from the start, currents amperes; one number is the same on each phase. tests/scenarios has
 //! examples of everything.
 
-use super::file_action::RawAction;
+use super::file_action::{RawAction, wall};
 use super::file_plant::{RawHouse, RawPlant, RawSky};
 use super::script::Script;
 use crate::policy::{Class, EvseRule, Policy, Principal, Token, normalise};
@@ -45,7 +45,7 @@ impl Scenario {
         let site = file.site()?;
         let policy = file.policy(&site)?;
         let network = file.plant.network();
-        let actions = file.at.iter().map(|entry| entry.action(&site, network));
+        let actions = file.at.iter().map(|entry| entry.action(&site, &policy, network));
         let mut actions = actions.collect::<Result<Vec<_>, String>>()?;
         actions.sort_by_key(|(at, _)| *at);
         let script = Script {
@@ -166,6 +166,7 @@ struct RawClass {
     priority: i8,
     weight: Option<u32>,
     ceiling_a: Option<f64>,
+    valid_until: Option<String>,
     #[serde(default)]
     tokens: Vec<String>,
 }
@@ -284,7 +285,7 @@ impl File {
                 alias: None,
                 class: index,
                 evses: None,
-                valid_until: None,
+                valid_until: raw.valid_until.as_deref().map_or(Ok(None), wall)?,
             });
             let tokens = raw
                 .tokens

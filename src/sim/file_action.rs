@@ -5,11 +5,14 @@ use super::charger::{Ears, Network};
 use super::file::{Currents, amps, circuit_named, evse_named, one_of, seconds};
 use super::meter::Voice;
 use super::script::Action;
+use crate::policy::{Policy, normalise};
 use crate::site::{MeterId, Site};
 use crate::time::{Duration, Moment};
 use crate::units::{Phase, PhaseSet};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Exactly one of the keys that say what happens; the others go with it.
 #[derive(Deserialize, Default)]
@@ -46,11 +49,23 @@ pub struct RawAction {
     reboot: Option<String>,
     meter: BTreeMap<String, String>,
     gateway: Option<String>,
+    clock: Option<String>,
+    cloud: Option<String>,
+    policy: Option<RawPolicy>,
+}
+
+/// What another policy changes of the first.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawPolicy {
+    main_limit_percent: Option<u8>,
+    /// Cards.
+    blocked: Vec<String>,
 }
 
 impl RawAction {
-    /// What happens, and when; `network` is what all chargers have from the start.
-    pub fn action(&self, site: &Site, network: Network) -> Result<(Moment, Action), String> {
+    /// What happens, and when; `first` and `network` are the policy and what all chargers have from the start.
+    pub fn action(&self, site: &Site, first: &Policy, network: Network) -> Result<(Moment, Action), String> {
         let over = seconds(self.over_s);
         let mut found = Vec::new();
         if let Some(load) = self.load_a {
@@ -85,6 +100,15 @@ impl RawAction {
         }
         if let Some(gateway) = &self.gateway {
             found.push(Action::Gateway(one_of(gateway, &[("alive", true), ("dead", false)])?));
+        }
+        if let Some(clock) = &self.clock {
+            found.push(Action::TimeOfDay(wall(clock)?));
+        }
+        if let Some(cloud) = &self.cloud {
+            found.push(Action::Cloud(one_of(cloud, &[("up", true), ("down", false)])?));
+        }
+        if let Some(policy) = &self.policy {
+            found.push(Action::Policy(Arc::new(policy.after(first)?)));
         }
         match found.pop() {
             Some(action) if found.is_empty() => Ok((Moment::START + seconds(self.t), action)),
@@ -121,6 +145,26 @@ impl RawAction {
             lost_permille: self.lost_permille.unwrap_or(usual.lost_permille),
             answers_after: self.answers_after_s.map_or(usual.answers_after, seconds),
         }
+    }
+}
+
+impl RawPolicy {
+    fn after(&self, first: &Policy) -> Result<Policy, String> {
+        let mut policy = first.clone();
+        policy.main_limit_percent = self.main_limit_percent.unwrap_or(policy.main_limit_percent);
+        for card in &self.blocked {
+            let token = policy.tokens.get_mut(&normalise(card)).ok_or(format!("no class has the token `{card}`"))?;
+            token.is_accepted = false;
+        }
+        Ok(policy)
+    }
+}
+
+/// A time of day, or `unknown`.
+pub(super) fn wall(text: &str) -> Result<Option<DateTime<Utc>>, String> {
+    match text {
+        "unknown" => Ok(None),
+        _ => text.parse().map(Some).map_err(|fault| format!("`{text}`: {fault}; such as 2026-11-21T18:00:00Z")),
     }
 }
 

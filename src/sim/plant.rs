@@ -1,9 +1,8 @@
 //! What happens at a site in truth? House, sun, cars, chargers and meters, seeded, told the time.
 //!
-//! Time passes in ticks (of 100 ms, if the script says nothing else), whatever spans it is told in, so the same script
-//! gives the same truth to the last milliampere. In each tick: what the script says happens, orders arrive and leases end, cars follow, meters sample,
-//! chargers report. Where nothing can change, nothing is reckoned: stands sleep until their next change, and the sums
-//! are kept until a part of them moves.
+//! Time passes in ticks (of 100 ms, if the script says nothing else): the same script gives the same truth to the last
+//! milliampere. In each tick the script happens, orders arrive, leases end, cars follow, meters sample, chargers report.
+//! Where nothing can change, nothing is reckoned: stands sleep until their next change, and sums are kept until then.
 
 use super::car::{Connection, Plugged, VOLTS};
 use super::charger::{Charger, Ears};
@@ -11,6 +10,7 @@ use super::curve::Curve;
 use super::dice::scramble;
 use super::flow::{Flow, Flows};
 use super::meter::VirtualMeter;
+use super::outside::Outside;
 use super::script::{Action, Script};
 use super::stand::Stand;
 use crate::control::observation::{Generation, Link, Plug, Session};
@@ -44,6 +44,7 @@ pub struct Plant {
     first_wake: Moment,
     inverter_due: Moment,
     is_gateway_alive: bool,
+    outside: Outside,
     sessions: i64,
 }
 
@@ -70,6 +71,7 @@ impl Plant {
             acted: 0,
             now: Moment::START,
             is_gateway_alive: true,
+            outside: Outside::default(),
             sessions: 0,
         };
         plant.reckon();
@@ -135,11 +137,17 @@ impl Plant {
             Action::Network(evse, network) => self.awake(*evse).charger.network = *network,
             Action::Reboot(evse, lasts) => self.awake(*evse).charger.reboot(now, *lasts),
             Action::Voice(meter, voice) => self.meters[meter.0].voice = *voice,
+            Action::TimeOfDay(_) | Action::Cloud(_) | Action::Policy(_) => self.outside.happen(action, now),
             Action::Gateway(is_alive) => {
                 self.is_gateway_alive = *is_alive;
                 self.site.evse_ids().for_each(|evse| self.awake(evse).charger.set_link(*is_alive, now));
             }
         }
+    }
+
+    /// What the gateway hears from outside.
+    pub fn outside(&self) -> &Outside {
+        &self.outside
     }
 
     /// The time that it has lived up to.

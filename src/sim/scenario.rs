@@ -6,6 +6,7 @@ use crate::control::{self, Decision, Observation, Order, State};
 use crate::policy::Policy;
 use crate::site::Site;
 use crate::time::{Duration, Moment};
+use std::sync::Arc;
 
 /// One moment of a run: the truth, and what control made of it.
 #[derive(Debug)]
@@ -22,36 +23,44 @@ pub struct Frame<'a> {
 pub trait Law {
     /// One decision, on all that has been heard so far.
     fn decide(&mut self, observation: &Observation, now: Moment) -> Decision;
+
+    /// The cloud has told this; a law without people has no use for it.
+    fn hear(&mut self, _policy: &Arc<Policy>) {}
 }
 
 /// The product's own law.
 #[derive(Debug)]
 pub struct Headroom<'a> {
     site: &'a Site,
-    policy: &'a Policy,
+    policy: Arc<Policy>,
     state: State,
 }
 
 impl<'a> Headroom<'a> {
     /// Knowing nothing.
-    pub fn new(site: &'a Site, policy: &'a Policy, now: Moment) -> Self {
-        Headroom { site, policy, state: State::new(site, now) }
+    pub fn new(site: &'a Site, policy: &Arc<Policy>, now: Moment) -> Self {
+        Headroom { site, policy: policy.clone(), state: State::new(site, now) }
     }
 }
 
 impl Law for Headroom<'_> {
     fn decide(&mut self, observation: &Observation, now: Moment) -> Decision {
-        control::step(self.site, &mut self.state, observation, self.policy, now)
+        control::step(self.site, &mut self.state, observation, &self.policy, now)
+    }
+
+    fn hear(&mut self, policy: &Arc<Policy>) {
+        self.policy = policy.clone();
     }
 }
 
 /// Runs `script` for `span`, and shows each moment to `see`.
 pub fn run(site: &Site, policy: &Policy, script: &Script, span: Duration, see: impl FnMut(&Frame<'_>)) {
-    run_by(site, script, span, |now| Headroom::new(site, policy, now), see);
+    let policy = Arc::new(policy.clone());
+    run_by(site, script, span, |now| Headroom::new(site, &policy, now), see);
 }
 
 /// As [`run`], steered by the law that `law` makes. As in the daemon, what is heard together is one step, and the last
-/// decision's deadline is kept. While the gateway is dead nobody steps; it comes back knowing nothing.
+/// decision's deadline is kept; another policy is a step at once. While the gateway is dead nobody steps; it comes back knowing nothing.
 pub fn run_by<L: Law>(
     site: &Site,
     script: &Script,
@@ -71,10 +80,18 @@ pub fn run_by<L: Law>(
                 gateway.decision.next = now;
             }
         }
+        let policy = plant.outside().policy().filter(|_| plant.is_gateway_alive());
+        if let Some(policy) = policy.filter(|told| gateway.heard.as_ref().is_none_or(|heard| !Arc::ptr_eq(heard, told)))
+        {
+            gateway.law.hear(policy);
+            gateway.heard = Some(policy.clone());
+            gateway.decision.next = now;
+        }
         let mut is_new = false;
         match (plant.is_gateway_alive(), gateway.is_stepping) {
             (true, _) if gateway.decision.next <= now => {
                 gateway.is_stepping = true;
+                gateway.observation.wall = plant.outside().wall(now);
                 gateway.decision = gateway.law.decide(&gateway.observation, now);
                 gateway.decision.orders.iter().for_each(|order| plant.obey(order));
                 is_new = true;
@@ -91,11 +108,19 @@ struct Gateway<L> {
     law: L,
     observation: Observation,
     decision: Decision,
+    /// The last policy that the cloud has told it.
+    heard: Option<Arc<Policy>>,
     is_stepping: bool,
 }
 
 impl<L> Gateway<L> {
     fn new(site: &Site, law: L) -> Self {
-        Gateway { law, observation: Observation::nothing(site, 1), decision: Decision::default(), is_stepping: false }
+        Gateway {
+            law,
+            observation: Observation::nothing(site, 1),
+            decision: Decision::default(),
+            heard: None,
+            is_stepping: false,
+        }
     }
 }

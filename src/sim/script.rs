@@ -5,9 +5,11 @@ use super::charger::{Ears, Network};
 use super::meter::Voice;
 use super::plant::TICK;
 use super::trace::Trace;
+use crate::policy::Policy;
 use crate::site::{CircuitId, EvseId, MeterId};
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase, PhaseSet};
+use chrono::{DateTime, Utc};
 use std::sync::Arc;
 
 /// All that happens, and the plant's own constants.
@@ -102,4 +104,10 @@ pub enum Action {
     Voice(MeterId, Voice),
     /// The gateway lives or is dead: then nobody steps and no charger is connected.
     Gateway(bool),
+    /// The gateway's clock is set to this; `None`: it is not to be trusted any more.
+    TimeOfDay(Option<DateTime<Utc>>),
+    /// The way to the cloud is there, or gone: what it has to tell waits.
+    Cloud(bool),
+    /// The cloud has another policy.
+    Policy(Arc<Policy>),
 }

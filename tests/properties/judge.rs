@@ -136,6 +136,7 @@ impl<'a> Judge<'a> {
             let evses = &self.day.site.evses;
             let lasts = match action {
                 Action::Load { over, .. } => *over,
+                Action::TimeOfDay(_) | Action::Cloud(_) | Action::Policy(_) => Duration::ZERO,
                 Action::Ears(evse, ears) if *ears != Ears::Heeds => {
                     self.trouble_until[evse.0] = Moment::from_millis(u64::MAX);
                     Duration::ZERO
