@@ -265,3 +265,8 @@ fn a_clock_that_steps_moves_no_current_and_ends_what_is_known_to_be_over() {
 fn the_last_policy_that_came_holds_while_the_cloud_is_away() {
     check("cloud-policy");
 }
+
+#[test]
+fn cars_are_given_what_the_quickest_breaker_bears_beside_the_house_at_its_worst() {
+    check("slow-meter-worst");
+}

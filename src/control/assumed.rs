@@ -4,6 +4,7 @@ use super::State;
 use super::draw::Draw;
 use super::headroom::LOOKS_BACK;
 use super::observation::Observation;
+use super::sabotage::{self, Bug};
 use super::work::Work;
 use crate::site::{CircuitId, EvseId, Site, Wiring};
 use crate::time::Moment;
@@ -25,7 +26,7 @@ pub(super) fn bear_out(site: &Site, state: &State, observation: &Observation, wo
                 draw.least = PerPhase::from_fn(|phase| draw.least[phase].min(most[phase] + lent));
             }
         }
-        if site.wiring != Wiring::Delta {
+        if site.wiring != Wiring::Delta && !sabotage::has(Bug::AssumedTwice) {
             let flows = PerPhase::from_fn(|phase| sample.current[phase] + lent);
             share_out(site, work, meter.circuit, &flows);
         }

@@ -409,7 +409,8 @@ impl RowMemory {
         }
         let base = self.base.now().filter(|_| load.is_some());
         let is_lost = freshness == Freshness::Lost || (stated.other_load.is_some() && below.has_lost);
-        let shown = Row { freshness, load, draw: below.shown, ..Row::default() };
+        let heard = sample.map(|sample| sample.at);
+        let shown = Row { freshness, heard, load, draw: below.shown, ..Row::default() };
         let mut view = RowView { shown, base, is_lost, ..RowView::nothing() };
         let sample = sample.filter(|_| matches!(freshness, Freshness::Fresh | Freshness::Stale));
         let (limit, margin) = (&stated.limit, &stated.margin);

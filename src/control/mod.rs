@@ -11,7 +11,6 @@ mod draw;
 mod exposure;
 mod freshness;
 mod headroom;
-mod late;
 mod ledger;
 mod need;
 pub mod observation;
@@ -31,6 +30,7 @@ mod trial;
 mod unbalance;
 pub mod wiring;
 mod work;
+mod worst;
 
 pub use exposure::Exposure;
 pub use ledger::Lease;
@@ -108,6 +108,8 @@ pub struct Order {
 pub struct Row {
     /// How old its sample is.
     pub freshness: Freshness,
+    /// When that was taken.
+    pub heard: Option<Moment>,
     /// All current in it, measured or summed from below; `None` where nothing is known.
     pub load: Option<PerPhase<Amps>>,
     /// What our cars take of it, as far as known.
@@ -348,7 +350,7 @@ fn rows(setting: &Setting, state: &mut State, work: &mut Work) {
         let stated = Stated::of(site, id, setting.policy);
         let mut view = state.rows[id.0].view(setting, &stated, (age, sample(id)), &below[id.0]);
         let since_sample = sample(id).map_or(Duration::ZERO, |sample| setting.now.since(sample.at));
-        late::lower(&mut view, &below[id.0], site, id, since_sample);
+        worst::lower(&mut view, &below[id.0], site, id, since_sample);
         if let Some(parent) = site.circuit(id).parent {
             below[parent.0].add_circuit(&view);
         }

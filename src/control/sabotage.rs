@@ -49,6 +49,12 @@ pub(super) enum Bug {
     BootForgotten,
     /// Nobody takes more than he was told.
     LiarBelieved,
+    /// What cars are assumed to take is given out again where no meter shows it.
+    AssumedTwice,
+    /// A late meter leaves cars all that they have.
+    LateIgnored,
+    /// All cars load all phases alike.
+    EvenlyLoaded,
 }
 
 /// Is it in? In a product no, and the compiler knows.

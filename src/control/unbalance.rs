@@ -8,6 +8,7 @@
 use super::draw::Draw;
 use super::headroom::RowView;
 use super::readings::Readings;
+use super::sabotage::{self, Bug};
 use super::work::Work;
 use super::{Freshness, State, power};
 use crate::site::{Evse, Site};
@@ -63,7 +64,8 @@ pub(super) fn row(site: &Site) -> Option<usize> {
 pub(super) fn uneven(site: &Site, evse: &Evse, readings: &Readings) -> PhaseSet {
     let used = readings.used();
     let phases = if used == PhaseSet::NONE { evse.rotation.phases() } else { used };
-    if site.limits.unbalance.is_none() || phases == site.wiring.phases() { PhaseSet::NONE } else { phases }
+    let is_even = phases == site.wiring.phases() || sabotage::has(Bug::EvenlyLoaded);
+    if site.limits.unbalance.is_none() || is_even { PhaseSet::NONE } else { phases }
 }
 
 /// Adds its row to those of the circuits and those in watts.

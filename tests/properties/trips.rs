@@ -2,7 +2,7 @@
 
 use headroom::sim::builtin::faults;
 use headroom::sim::{Action, Breaker, Ears, Frame, Network, Scenario, TICK, Voice, run};
-use headroom::site::{CircuitId, EvseId};
+use headroom::site::{CircuitId, EvseId, Meter};
 use headroom::time::{Duration, Moment};
 use headroom::transient::Transient;
 use headroom::units::{Amps, Phase};
@@ -11,34 +11,38 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Tried each time, for so long each: more is for the long run.
 const DAYS: u64 = 24;
 const PART: Duration = Duration::from_secs(900);
+/// A sample that is so much later than its interval is not on its way any more.
+const LATE: Duration = Duration::from_secs(4);
 /// What a breaker remembers of a fault that is over: two time constants of its fast edge.
 const COOLS: Duration = Duration::from_secs(160);
 
 /// Who is to blame when a breaker gets warm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum When {
-    /// The daemon lives and all chargers below obey; meters may be silent, late, full of holes or spikes.
+    /// The daemon lives, all chargers below obey, and meters speak; they may be late or full of spikes.
     Obeying,
+    /// The same, and a sample of a meter above has stayed away: nobody sees what the house does.
+    Blind,
     /// A meter above repeats itself: nobody knows before it is found out.
     Frozen,
     /// The daemon is dead, or a charger below does not hear or do what it is told.
     Otherwise,
 }
 
-const WHENS: [When; 3] = [When::Obeying, When::Frozen, When::Otherwise];
+const WHENS: [When; 4] = [When::Obeying, When::Blind, When::Frozen, When::Otherwise];
 
 /// What came out of a day.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
     /// The greatest heat of the fast edge that cars had a share in, by [`When`]; where the house alone trips it, none.
-    pub fast: [f64; 3],
+    pub fast: [f64; WHENS.len()],
     /// The same of the slow edge.
-    pub slow: [f64; 3],
+    pub slow: [f64; WHENS.len()],
     /// The most that cars have added above a limit while all obeyed, and for how long without a break.
     pub overload: Amps,
     pub longest: Duration,
     /// When the fast edge was hottest, in seconds.
-    pub at: [f64; 3],
+    pub at: [f64; WHENS.len()],
     /// What must not be.
     pub faults: Vec<String>,
     /// The same while a meter repeated itself and was not found out yet: docs/HAZARDS.md.
@@ -119,6 +123,7 @@ struct Watch<'a> {
     trouble_until: Vec<Moment>,
     /// By meter.
     frozen_until: Vec<Moment>,
+    blind_until: Vec<Moment>,
     pub outcome: Outcome,
 }
 
@@ -171,6 +176,7 @@ impl<'a> Watch<'a> {
             boots_until: vec![Moment::START; site.evses.len()],
             trouble_until: vec![Moment::START; site.evses.len()],
             frozen_until: vec![Moment::START; site.meters.len()],
+            blind_until: vec![Moment::START; site.meters.len()],
             outcome: Outcome::default(),
         }
     }
@@ -217,19 +223,24 @@ impl<'a> Watch<'a> {
                 self.frozen_until[meter] = now + COOLS;
             }
         }
+        for (meter, until) in site.meters.iter().zip(&mut self.blind_until) {
+            let heard = frame.decision.rows.get(meter.circuit.0).and_then(|row| row.heard);
+            if heard.is_none_or(|heard| now.since(heard) > meter.interval + LATE) {
+                *until = now + COOLS;
+            }
+        }
     }
 
     fn when(&self, circuit: CircuitId, now: Moment) -> When {
         let site = &self.scenario.site;
         let below: Vec<EvseId> = site.evse_ids().filter(|id| site.feeds(circuit, *id)).collect();
-        let is_frozen = site
-            .meters
-            .iter()
-            .zip(&self.frozen_until)
-            .any(|(meter, until)| now < *until && below.iter().any(|id| site.feeds(meter.circuit, *id)));
+        let is_above = |meter: &Meter| below.iter().any(|id| site.feeds(meter.circuit, *id));
+        let is_any =
+            |until: &[Moment]| site.meters.iter().zip(until).any(|(meter, until)| now < *until && is_above(meter));
         match () {
-            () if is_frozen => When::Frozen,
+            () if is_any(&self.frozen_until) => When::Frozen,
             () if below.iter().any(|id| now < self.trouble_until[id.0]) => When::Otherwise,
+            () if is_any(&self.blind_until) => When::Blind,
             () => When::Obeying,
         }
     }
@@ -267,7 +278,7 @@ impl<'a> Watch<'a> {
         }
         let when = self.when(circuit, now);
         let outcome = &mut self.outcome;
-        if when == When::Obeying
+        if matches!(when, When::Obeying | When::Blind)
             && let Some(since) = over_since
         {
             outcome.overload = outcome.overload.max(over);
@@ -282,7 +293,7 @@ impl<'a> Watch<'a> {
             outcome.at[when as usize] = now.as_millis() as f64 / 1000.0;
         }
         outcome.slow[when as usize] = outcome.slow[when as usize].max(slow);
-        let may_trip = |is_warned: bool| when == When::Otherwise && is_warned;
+        let may_trip = |is_warned: bool| matches!(when, When::Otherwise | When::Blind) && is_warned;
         outcome.warned += u32::from(is_new && may_trip(is_warned.0));
         if (is_new && !may_trip(is_warned.0)) || (is_slow_new && !may_trip(is_warned.1)) {
             let id = &self.scenario.site.circuit(circuit).id;

@@ -151,3 +151,18 @@ fn a_charger_that_is_not_told_anew_is_caught() {
 fn a_charger_that_is_believed_what_it_does_not_do_is_caught() {
     scenario_catches(Bug::LiarBelieved, "ignores");
 }
+
+#[test]
+fn an_assumed_draw_that_is_given_out_twice_is_caught() {
+    scenario_catches(Bug::AssumedTwice, "meter-frozen-assumed");
+}
+
+#[test]
+fn a_late_meter_that_lowers_nobody_is_caught() {
+    scenario_catches(Bug::LateIgnored, "meter-late");
+}
+
+#[test]
+fn phases_taken_for_evenly_loaded_are_caught() {
+    scenario_catches(Bug::EvenlyLoaded, "unbalance");
+}
