@@ -180,7 +180,7 @@ pub fn step_into(
     let setting = Setting { site, policy, wall: observation.wall, crowd: (0, 1), now, highest };
     let mut work = state.work.take().unwrap_or_else(|| Box::new(Work::new(site)));
     look(&setting, state, observation, &mut work);
-    let Work { plan, desk, draws, sights, before, wishes, uneven, rows, queue, apart, places, .. } = &mut *work;
+    let Work { plan, desk, draws, sights, before, wishes, rows, queue, apart, places, .. } = &mut *work;
     for (car, wish) in state.cars.iter_mut().zip(&*wishes) {
         if let Err(because) = wish.ask {
             car.because = because;
@@ -189,7 +189,7 @@ pub fn step_into(
             }
         }
     }
-    let scene = Scene { site, plan, draws, rows, scale: state.scale, uneven, sights, queue, apart, now };
+    let scene = Scene { site, plan, draws, rows, scale: state.scale, wishes, sights, queue, apart, now };
     setpoint::decide(&scene, &mut state.cars, &mut state.rows, desk);
     state.rows.iter_mut().for_each(|row| row.gather(places));
     #[cfg(test)]
@@ -233,8 +233,6 @@ fn look(setting: &Setting, state: &mut State, observation: &Observation, work: &
     sights(site, state, work);
     refill(&mut work.before, state.cars.iter().map(|car| car.setpoint));
     let told = site.evse_ids().zip(&state.cars).zip(&observation.reports).zip(&work.sights);
-    let used = state.cars.iter().zip(&site.evses).map(|(car, evse)| unbalance::uneven(site, evse, &car.readings));
-    refill(&mut work.uneven, used);
     refill(&mut work.wishes, told.map(|(((id, car), report), sight)| queue::wish(setting, id, car, report, *sight)));
     trial::try_meters(site, state, work, now);
     rows(setting, state, work);
@@ -322,7 +320,7 @@ fn sights(site: &Site, state: &State, work: &mut Work) {
 
 fn rows(setting: &Setting, state: &mut State, work: &mut Work) {
     let site = setting.site;
-    let Work { freshness, samples, draws, wishes, below, rows: views, .. } = work;
+    let Work { worst, freshness, samples, draws, wishes, below, rows: views, .. } = work;
     let sample = |id: CircuitId| site.circuit(id).meter.and_then(|meter| samples[meter.0].as_ref());
     refill(below, site.circuits.iter().map(|_| Below::none()));
     for id in site.evse_ids() {
@@ -349,8 +347,9 @@ fn rows(setting: &Setting, state: &mut State, work: &mut Work) {
         }
         let stated = Stated::of(site, id, setting.policy);
         let mut view = state.rows[id.0].view(setting, &stated, (age, sample(id)), &below[id.0]);
-        let since_sample = sample(id).map_or(Duration::ZERO, |sample| setting.now.since(sample.at));
-        worst::lower(&mut view, &below[id.0], site, id, since_sample);
+        if let (Site::ROOT, Some(worst), Some(sample)) = (id, worst.as_ref(), sample(id)) {
+            worst.lower(&mut view, &below[id.0], setting.now.since(sample.at));
+        }
         if let Some(parent) = site.circuit(id).parent {
             below[parent.0].add_circuit(&view);
         }

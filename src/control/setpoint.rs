@@ -5,7 +5,7 @@ use super::car::Car;
 use super::draw::Draw;
 use super::headroom::{RowMemory, RowView};
 use super::power::{self, Scale};
-use super::queue::Sight;
+use super::queue::{Sight, Wish};
 use super::reason::Reason;
 use super::sabotage::{self, Bug};
 use super::unbalance;
@@ -21,8 +21,8 @@ pub(super) struct Scene<'a> {
     /// By circuit, and then the others.
     pub rows: &'a [RowView],
     pub scale: Scale,
-    /// By EVSE: the phases that it loads more than others.
-    pub uneven: &'a [PhaseSet],
+    /// By EVSE.
+    pub wishes: &'a [Wish],
     pub sights: &'a [Sight],
     /// In the order of admission.
     pub queue: &'a [Ask],
@@ -309,7 +309,8 @@ fn set_had(had: &mut Vec<PerPhase<Amps>>, scene: &Scene, cars: &[Car]) {
 fn passes(scene: &Scene, evse: EvseId, phases: PhaseSet) -> impl Iterator<Item = (usize, Phase)> {
     let circuits = scene.site.path(scene.site.evse(evse).circuit);
     let lines = circuits.flat_map(move |circuit| phases.iter().map(move |phase| (circuit.0, phase)));
-    let uneven = unbalance::row(scene.site).map(|row| scene.uneven[evse.0].iter().map(move |phase| (row, phase)));
+    let row = unbalance::row(scene.site).zip(scene.wishes[evse.0].ask.as_ref().ok());
+    let uneven = row.map(|(row, ask)| ask.uneven.iter().map(move |phase| (row, phase)));
     lines.chain(power::rows(scene.site).map(|row| (row, Phase::L1))).chain(uneven.into_iter().flatten())
 }
 

@@ -5,7 +5,6 @@
 //! everybody else takes, a phase may carry as much as the one that carries least, and the limit. A protective cut on that
 //! other phase is made all the same: then the mean shows it, and cars follow.
 
-use super::draw::Draw;
 use super::headroom::RowView;
 use super::readings::Readings;
 use super::sabotage::{self, Bug};
@@ -16,7 +15,7 @@ use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase, Phase, PhaseSet};
 use serde::{Deserialize, Serialize};
 
-/// The row's place after those of the circuits and those in watts.
+/// Rows after those of the circuits and those in watts.
 pub(super) const ROWS: usize = 1;
 /// Cars are lowered by the mean of so long.
 const SPAN: Duration = Duration::from_secs(60);
@@ -81,7 +80,7 @@ pub(super) fn view(site: &Site, state: &mut State, work: &mut Work) {
         row.into_iter().for_each(|row| (row.room, row.fair, row.keep, row.cut_above) = (all, all, all, all));
         return;
     };
-    let cars = Cars::of(site, state, &work.draws, work);
+    let cars = Cars::of(site, state, work);
     let carries = |phase: Phase| base[phase] + cars.all[phase];
     let loads = Phase::ALL.map(carries);
     let (least, most) = loads.into_iter().fold((loads[0], loads[0]), |(a, b), load| (a.min(load), b.max(load)));
@@ -115,18 +114,16 @@ struct Cars {
 }
 
 impl Cars {
-    fn of(site: &Site, state: &State, draws: &[Draw], work: &Work) -> Self {
+    fn of(site: &Site, state: &State, work: &Work) -> Self {
         let mut cars = Cars::default();
         for id in site.evse_ids() {
-            let (draw, uneven) = (&draws[id.0], work.uneven[id.0]);
-            let asks = work.wishes[id.0].ask.is_ok();
-            for phase in Phase::ALL {
-                cars.all[phase] += draw.least[phase];
-                if asks && uneven.contains(phase) {
-                    cars.asking[phase] += draw.least[phase];
-                    if state.cars[id.0].setpoint.is_positive() {
-                        cars.floor[phase] += site.evse(id).least;
-                    }
+            let least = work.draws[id.0].least;
+            Phase::ALL.into_iter().for_each(|phase| cars.all[phase] += least[phase]);
+            let Ok(ask) = &work.wishes[id.0].ask else { continue };
+            for phase in ask.uneven.iter() {
+                cars.asking[phase] += least[phase];
+                if state.cars[id.0].setpoint.is_positive() {
+                    cars.floor[phase] += ask.least;
                 }
             }
         }

@@ -9,13 +9,15 @@ use super::observation::Sample;
 use super::queue::{Rank, Sight, Wish};
 use super::reason::Reason;
 use super::setpoint::Desk;
+use super::worst::Worst;
 use crate::site::{EvseId, Site};
-use crate::units::{Amps, PhaseSet};
+use crate::units::Amps;
 
 /// What depends on the site only, and what each step fills anew: kept, so that a step in steady life asks for no memory.
 #[derive(Debug, Clone)]
 pub(super) struct Work {
     pub plan: Plan,
+    pub worst: Option<Worst>,
     pub desk: Desk,
     // By meter.
     pub samples: Vec<Option<Sample>>,
@@ -26,7 +28,6 @@ pub(super) struct Work {
     pub sights: Vec<Sight>,
     pub before: Vec<Amps>,
     pub wishes: Vec<Wish>,
-    pub uneven: Vec<PhaseSet>,
     // By circuit.
     pub sights_at: Vec<Sight>,
     pub below: Vec<Below>,
@@ -46,6 +47,7 @@ impl Work {
         Work {
             desk: Desk::new(&plan),
             plan,
+            worst: Worst::of(site),
             samples: Vec::new(),
             freshness: Vec::new(),
             proven: Vec::new(),
@@ -53,7 +55,6 @@ impl Work {
             sights: Vec::new(),
             before: Vec::new(),
             wishes: Vec::new(),
-            uneven: Vec::new(),
             sights_at: Vec::new(),
             below: Vec::new(),
             rows: Vec::new(),

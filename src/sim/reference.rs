@@ -7,7 +7,7 @@ use crate::control::observation::{Link, Report};
 use crate::control::{Decision, Observation, Order, Reason, Setpoint};
 use crate::site::{EvseId, Site};
 use crate::time::{Duration, Moment};
-use crate::units::{Amps, PerPhase, Phase, PhaseSet};
+use crate::units::{Amps, PerPhase, Phase};
 use std::collections::VecDeque;
 
 /// Nobody rises above what has fitted all this time.
@@ -90,25 +90,7 @@ impl Reference {
             let report = &observation.reports[id.0];
             matches!(report.link, Link::Up { .. }) && report.session.is_some() && report.plug.has_car()
         });
-        asking
-            .map(|id| {
-                let evse = self.site.evse(id);
-                Ask {
-                    evse: id,
-                    phases: evse.rotation.phases(),
-                    uneven: PhaseSet::NONE,
-                    entry: evse.least,
-                    least: evse.least,
-                    most: evse.most,
-                    capped: Reason::Full,
-                    step: evse.step,
-                    tier: 0,
-                    weight: 1,
-                    is_last: false,
-                    need: None,
-                }
-            })
-            .collect()
+        asking.map(|id| Ask::plain(id, self.site.evse(id))).collect()
     }
 }
 

@@ -59,8 +59,9 @@ pub fn run(site: &Site, policy: &Policy, script: &Script, span: Duration, see: i
     run_by(site, script, span, |now| Headroom::new(site, &policy, now), see);
 }
 
-/// As [`run`], steered by the law that `law` makes. As in the daemon, what is heard together is one step, and the last
-/// decision's deadline is kept; another policy is a step at once. While the gateway is dead nobody steps; it comes back knowing nothing.
+/// As [`run`], steered by the law that `law` makes. As in the daemon, what is heard together is one step, the last
+/// decision's deadline is kept, and another policy is a step at once. While the gateway is dead nobody steps; it comes
+/// back knowing nothing.
 pub fn run_by<L: Law>(
     site: &Site,
     script: &Script,

@@ -1,10 +1,8 @@
 //! Which site has nothing but what the sharing asks for? Circuits and EVSEs; what rows can give is told beside it.
 
-use headroom::control::Reason;
-use headroom::control::allocation::Ask;
-use headroom::site::{Circuit, CircuitId, Evse, EvseId, LapseClass, Rotation, Site, Step, Tuning, Wiring};
+use headroom::site::{Circuit, CircuitId, Evse, LapseClass, Rotation, Site, Step, Tuning, Wiring};
 use headroom::time::Duration;
-use headroom::units::{Amps, PerPhase, PhaseSet};
+use headroom::units::{Amps, PerPhase};
 
 /// One circuit, and nobody there.
 pub fn site(wiring: Wiring) -> Site {
@@ -49,24 +47,5 @@ pub fn evse(circuit: CircuitId, rotation: Rotation) -> Evse {
         response: Duration::from_secs(13),
         lapse: LapseClass::A,
         metering: None,
-    }
-}
-
-/// All that it can take, and like everybody else.
-pub fn ask(site: &Site, id: EvseId) -> Ask {
-    let evse = site.evse(id);
-    Ask {
-        evse: id,
-        phases: evse.rotation.phases(),
-        uneven: PhaseSet::NONE,
-        entry: evse.least,
-        least: evse.least,
-        most: evse.most,
-        capped: Reason::Full,
-        step: evse.step,
-        tier: 0,
-        weight: 1,
-        need: None,
-        is_last: false,
     }
 }

@@ -153,7 +153,7 @@ fn queue(dice: &mut Dice, site: &Site, kind: Kind) -> Vec<Ask> {
             weight: if kind == Kind::Small { 1 } else { dice.one(&[1, 1, 2, 5]) },
             need: (speaks && dice.chance(60)).then(|| dice.amps(0, 20)),
             uneven: uneven(dice, site, id),
-            ..bare::ask(site, id)
+            ..Ask::plain(id, site.evse(id))
         };
         queue.push(twin.map_or(ask, |twin| Ask { evse: id, phases: ask.phases, uneven: ask.uneven, ..twin }));
     }

@@ -80,7 +80,7 @@ fn queue(site: &Site, round: usize) -> Vec<Ask> {
     let ask = |id: EvseId| Ask {
         tier: [6, 3, 0, -3][mixed(id) % 4],
         weight: [1, 2, 4][mixed(id) % 3],
-        ..bare::ask(site, id)
+        ..Ask::plain(id, site.evse(id))
     };
     let mut queue: Vec<Ask> = site.evse_ids().map(ask).collect();
     queue.sort_by_key(|ask| (-ask.tier, mixed(ask.evse)));

@@ -16,7 +16,7 @@ pub use plan::{Addition, Plan};
 pub use rows::{Capacity, Load};
 
 use super::reason::Reason;
-use crate::site::{EvseId, Step};
+use crate::site::{Evse, EvseId, Step};
 use crate::units::{Amps, PhaseSet};
 use fill::{Filling, Riser};
 use plan::Path;
@@ -53,6 +53,24 @@ pub struct Ask {
 }
 
 impl Ask {
+    /// What this EVSE can take, of no priority and no need, on all its phases.
+    pub fn plain(id: EvseId, evse: &Evse) -> Self {
+        Ask {
+            evse: id,
+            phases: evse.rotation.phases(),
+            uneven: PhaseSet::NONE,
+            entry: evse.least,
+            least: evse.least,
+            most: evse.most,
+            capped: Reason::Full,
+            step: evse.step,
+            tier: 0,
+            weight: 1,
+            need: None,
+            is_last: false,
+        }
+    }
+
     /// What it can be told if it is alone and no row has a limit.
     pub fn alone(&self) -> Amps {
         if self.most < self.least { Amps::ZERO } else { self.step.floor(self.most).max(self.least) }

@@ -16,7 +16,7 @@ fn site(evses: usize) -> Site {
 }
 
 fn ask(evse: usize, tier: i8, weight: u32) -> Ask {
-    Ask { tier, weight, ..bare::ask(&site(evse + 1), EvseId(evse)) }
+    Ask { tier, weight, ..Ask::plain(EvseId(evse), site(evse + 1).evse(EvseId(evse))) }
 }
 
 /// Shares so many amperes of the main fuse and of the garage's.
