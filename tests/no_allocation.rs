@@ -4,7 +4,9 @@
 mod garage;
 
 use garage::{World, scenario};
+use headroom::site::Limits;
 use headroom::time::Moment;
+use headroom::units::Amps;
 
 /// Until all cars have arrived, and whatever grows has grown: the longest memory of control is twenty minutes.
 const SETTLED: Moment = Moment::from_millis(1_800_000);
@@ -13,7 +15,10 @@ const END: Moment = Moment::from_millis(2_100_000);
 
 #[test]
 fn a_step_in_steady_life_asks_for_no_memory() {
-    let scenario = scenario(50);
+    let mut scenario = scenario(50);
+    // Every row that there is; none of them is full.
+    scenario.site.limits =
+        Limits { contract: Some(1_000_000), dso: Some(1_000_000), unbalance: Some(Amps::whole(500)) };
     let mut world = World::new(&scenario);
     world.live_until(SETTLED, |turn| turn.step());
     assert!(world.charging() >= 45, "{} have current", world.charging());

@@ -65,7 +65,7 @@ fn circuit_status(circuit: &Circuit, row: &Row, seen: &Observation, now: Moment)
             Freshness::Lost => "lost",
         }
         .into(),
-        age_s: sample.map(|sample| seconds(now.since(sample.at))),
+        age_s: row.heard.map(|heard| seconds(now.since(heard))),
         limit_a: circuit.limit,
         margin_a: circuit.margin,
         load_a: row.load,
