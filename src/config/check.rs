@@ -125,12 +125,13 @@ fn electrical(
     let mut site = || {
         let (circuits, order) = check_circuits::ordered(&drafts)?;
         let id = row?.text("id").ok()?;
+        let [contract, dso] = check_power::compile(row?)?;
         let site = Site {
             id: id.to_string(),
             name: row?.text("name").or(id)?.to_string(),
             wiring: wiring?,
             primary: None,
-            limits: Limits { unbalance: check_unbalance::compile(row?, wiring?)?, ..check_power::compile(row?)? },
+            limits: Limits { contract, dso, unbalance: check_unbalance::compile(row?, wiring?)? },
             house_worst: house_worst?,
             circuits,
             evses: cars.iter().map(|car| check_chargers::evse(car, &order)).collect::<Option<_>>()?,

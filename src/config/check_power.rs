@@ -4,23 +4,23 @@ use super::code;
 use super::diagnostic::Diagnostic;
 use super::ledger::Car;
 use super::raw::{Faults, Row};
-use crate::site::{Limits, Tuning, Wiring};
+use crate::site::{Tuning, Wiring};
 use crate::units::{Amps, PerPhase, PhaseSet};
 
-/// The limits of `[site]` in watts; `None` after a fault.
-pub fn compile(row: &Row) -> Option<Limits> {
+/// What `[site]` says in watts, of the contract and of the grid operator; `None` after a fault.
+pub fn compile(row: &Row) -> Option<[Option<i32>; 2]> {
     let watts = |key: &str| Some(row.number(key).optional()?.map(|kilowatts| (kilowatts * 1000.0).round() as i32));
-    Some(Limits { contract: watts("contract_kw")?, dso: watts("dso_kw")?, unbalance: None })
+    Some([watts("contract_kw")?, watts("dso_kw")?])
 }
 
 /// Watts at nominal voltage against each limit.
 pub fn check(row: &Row, cars: &[Car], wiring: Wiring, house_worst: Option<PerPhase<Amps>>, faults: &mut Faults) {
-    let Some(limits) = compile(row) else { return };
-    if let Some(limit) = limits.dso {
+    let Some([contract, dso]) = compile(row) else { return };
+    if let Some(limit) = dso {
         let fits = told_too_high(row, "dso_kw", limit, cars, wiring, faults);
         tell_never_fits(row, ("dso_kw", limit), cars, wiring, fits, faults);
     }
-    if let Some(limit) = limits.contract {
+    if let Some(limit) = contract {
         let fits = told_too_high(row, "contract_kw", limit, cars, wiring, faults);
         tell_never_fits(row, ("contract_kw", limit), cars, wiring, fits, faults);
         if let (true, Some(house)) = (fits, house_worst) {

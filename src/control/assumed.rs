@@ -1,12 +1,11 @@
 //! What do cars take that no meter of their own measures? What they were told, as far as the meters above bear it out.
 
 use super::State;
-use super::draw::Draw;
 use super::headroom::LOOKS_BACK;
 use super::observation::Observation;
 use super::sabotage::{self, Bug};
 use super::work::Work;
-use crate::site::{CircuitId, EvseId, Site, Wiring};
+use crate::site::{CircuitId, Site, Wiring};
 use crate::time::Moment;
 use crate::units::{Amps, PerPhase, Phase};
 
@@ -37,17 +36,16 @@ pub(super) fn bear_out(site: &Site, state: &State, observation: &Observation, wo
 fn share_out(site: &Site, work: &mut Work, circuit: CircuitId, flows: &PerPhase<Amps>) {
     let Work { plan, draws, .. } = work;
     let ids = plan.evses_below(circuit);
-    let is_known = |id: &EvseId, draw: &Draw| draw.is_measured && site.evse(*id).is_always_known();
     let (mut known, mut assumed) = (PerPhase::<Amps>::default(), PerPhase::<Amps>::default());
     for (id, draw) in ids.iter().map(|id| (id, &draws[id.0])) {
-        let sum = if is_known(id, draw) { &mut known } else { &mut assumed };
+        let sum = if draw.is_always_known(site.evse(*id)) { &mut known } else { &mut assumed };
         Phase::ALL.into_iter().for_each(|phase| sum[phase] += draw.least[phase]);
     }
     let left = PerPhase::from_fn(|phase| (flows[phase] - known[phase]).max(Amps::ZERO));
     for phase in Phase::ALL.into_iter().filter(|phase| assumed[*phase] > left[*phase]) {
         for id in ids {
             let draw = &mut draws[id.0];
-            if !is_known(id, draw) {
+            if !draw.is_always_known(site.evse(*id)) {
                 draw.least[phase] =
                     draw.least[phase].scaled(left[phase].as_milli().into(), assumed[phase].as_milli().into());
             }

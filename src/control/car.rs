@@ -197,7 +197,7 @@ impl Car {
     /// What it took at this time, as far as known, and whether that is sure: its own meter spoke at the same time, or it
     /// had followed its setpoint and was not changing.
     pub(super) fn took(&self, evse: &Evse, draw: &Draw, at: Moment) -> (PerPhase<Amps>, bool) {
-        if !draw.is_measured || !evse.is_always_known() {
+        if !draw.is_always_known(evse) {
             return (draw.least, !draw.worst.is_positive());
         }
         let changed = self.past.last().map_or(Moment::START, |(ended, _)| *ended + evse.response);

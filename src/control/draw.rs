@@ -30,6 +30,11 @@ pub(super) struct Draw {
 }
 
 impl Draw {
+    /// Does its own meter measure it, and speak often enough for what it takes to be known at all times?
+    pub(super) fn is_always_known(&self, evse: &Evse) -> bool {
+        self.is_measured && evse.is_always_known()
+    }
+
     /// What it takes, on the site's phases; where nothing measures it, the most that it may.
     pub(super) fn at_most(&self, evse: &Evse) -> PerPhase<Amps> {
         let phases = evse.rotation.phases();

@@ -74,7 +74,7 @@ impl Proven {
         let mut sum = Proven::default();
         let add = |a: PerPhase<Amps>, b: &PerPhase<Amps>| PerPhase::from_fn(|phase| a[phase] + b[phase]);
         for (evse, draw) in evses.iter().map(|id| (site.evse(*id), &draws[id.0])) {
-            if draw.is_measured && evse.is_always_known() {
+            if draw.is_always_known(evse) {
                 sum.cars += 1;
                 sum.draw = add(sum.draw, &draw.seen);
                 sum.late = sum.late.max(draw.blind);

@@ -127,8 +127,7 @@ impl Trial {
             let (evse, draw) = (site.evse(ask.evse), &draws[ask.evse.0]);
             let takes = draw.seen.most();
             let to = ask.step.floor(takes - fall);
-            let is_known = draw.is_measured && evse.is_always_known();
-            let is_fit = is_known && cars[ask.evse.0].is_at_rest(evse, now) && takes > evse.fallback;
+            let is_fit = draw.is_always_known(evse) && cars[ask.evse.0].is_at_rest(evse, now) && takes > evse.fallback;
             (is_fit && to >= ask.least && to < cars[ask.evse.0].setpoint).then_some(to)
         };
         let is_asked = |id: &&EvseId| suspect.is_none_or(|(suspect, _)| suspect == **id);

@@ -86,8 +86,8 @@ impl Filling {
                 self.ends.push(((riser.most / riser.weight).to_bits(), i as u32));
             }
         }
-        self.begins.sort_unstable();
-        self.ends.sort_unstable();
+        self.begins.sort_unstable_by_key(|(level, _)| *level);
+        self.ends.sort_unstable_by_key(|(level, _)| *level);
         let (mut begun, mut ended, mut open) = (0, 0, self.begins.len());
         while open > 0 {
             let begin = self.begins.get(begun).map_or(u64::MAX, |(level, _)| *level);

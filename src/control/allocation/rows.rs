@@ -139,9 +139,10 @@ impl Capacity {
     /// What the row on this EVSE's path can give that has least for it, if any has a limit. Below zero: so much too much
     /// is taken.
     pub fn tightest(&self, plan: &Plan, evse: EvseId, load: impl Into<Load>) -> Option<(Amps, Reason)> {
-        let (node, bound) = self.tightest_on(plan, plan.path(evse), load.into());
-        let amps = || Amps::milli((bound.reach / TICKS).floor() as i32);
-        (bound.reach < f64::INFINITY).then(|| (amps(), reason(plan, node, bound.row)))
+        let (path, load) = (plan.path(evse), load.into());
+        let reach = self.reach_on(plan, path, load);
+        let amps = || Amps::milli((reach / TICKS).floor() as i32);
+        (reach < f64::INFINITY).then(|| (amps(), self.tightest_on(plan, path, load, reach)))
     }
 
     /// Which of this circuit's lines have more taken from them than they can give?
@@ -203,25 +204,42 @@ impl Capacity {
 
     /// Which row on this path cannot give so much: of several, the one that has least for it.
     pub(super) fn full_for(&self, plan: &Plan, path: Path, load: Load, ticks: f64) -> Option<Reason> {
-        let (node, bound) = self.tightest_on(plan, path, load);
-        (bound.reach < ticks).then(|| reason(plan, node, bound.row))
+        let reach = self.reach_on(plan, path, load);
+        (reach < ticks).then(|| self.tightest_on(plan, path, load, reach))
     }
 
-    /// The row on this path that has least for this load, and the node that it belongs to.
-    fn tightest_on(&self, plan: &Plan, path: Path, load: Load) -> (usize, Bound) {
-        let mut tightest = (0, Bound::NONE);
+    /// What the rows on this path can give of this load.
+    fn reach_on(&self, plan: &Plan, path: Path, load: Load) -> f64 {
+        let mut least = [f64::INFINITY; 4];
         for &node in plan.nodes(path) {
-            let node = node as usize;
-            let bound = self.bound(plan, node, &self.used[node], self.share(plan, node, load));
-            if bound.reach < tightest.1.reach {
-                tightest = (node, bound);
+            let reaches = self.reaches(plan, node as usize, load);
+            least = std::array::from_fn(|row| lower(reaches[row], least[row]));
+        }
+        lower(lower(least[0], least[1]), lower(least[2], least[3]))
+    }
+
+    /// The row on this path that can give this, and none can give less: of several the first.
+    fn tightest_on(&self, plan: &Plan, path: Path, load: Load, reach: f64) -> Reason {
+        let row_of = |node: usize| self.reaches(plan, node, load).iter().position(|row| *row == reach);
+        let found = plan.nodes(path).iter().find_map(|node| Some((*node as usize, row_of(*node as usize)?)));
+        found.map_or(Reason::Full, |(node, row)| reason(plan, node, row))
+    }
+
+    /// What the rows of this node can give of this load; where phasors add up only its tightest is told.
+    #[inline(always)]
+    fn reaches(&self, plan: &Plan, node: usize, load: Load) -> Rows {
+        let (limit, used, by) = (&self.limit[node], &self.used[node], self.share(plan, node, load));
+        match plan.additions[node] {
+            Addition::Arithmetic | Addition::Power | Addition::Uneven => reaches_of_sums(limit, used, by),
+            Addition::Phasor | Addition::Primary { .. } => {
+                let bound = self.bound(plan, node, used, by);
+                std::array::from_fn(|row| if row == bound.row { bound.reach } else { f64::INFINITY })
             }
         }
-        tightest
     }
 
     /// How often `by` can be added to `used` before a row of this node is full, and which.
-    #[inline]
+    #[inline(always)]
     pub(super) fn bound(&self, plan: &Plan, node: usize, used: &Rows, by: &Rows) -> Bound {
         match plan.additions[node] {
             Addition::Arithmetic | Addition::Power | Addition::Uneven => bound_of_sums(&self.limit[node], used, by),
@@ -248,19 +266,30 @@ impl Capacity {
     }
 }
 
-#[inline]
-fn bound_of_sums(limit: &Rows, used: &Rows, by: &Rows) -> Bound {
+#[inline(always)]
+fn reaches_of_sums(limit: &Rows, used: &Rows, by: &Rows) -> Rows {
     // Which rows an ask takes from differs from one to the next: to guess at it costs more than to reckon all four.
-    let reach: Rows = std::array::from_fn(|row| {
+    std::array::from_fn(|row| {
         let times = (limit[row] - used[row]) / by[row];
-        select_unpredictable(by[row] > 0.0, times, f64::INFINITY)
-    });
+        if by[row] > 0.0 { times } else { f64::INFINITY }
+    })
+}
+
+#[inline(always)]
+fn bound_of_sums(limit: &Rows, used: &Rows, by: &Rows) -> Bound {
+    let reach = reaches_of_sums(limit, used, by);
     let lower = |a: usize, b: usize| select_unpredictable(reach[b] < reach[a], b, a);
     let row = lower(lower(lower(0, 1), 2), POWER);
     Bound { reach: reach[row], row, corner: 0 }
 }
 
+/// Neither is not a number; compiles to one instruction, which `f64::min` does not.
+fn lower(a: f64, b: f64) -> f64 {
+    if a < b { a } else { b }
+}
+
 /// Each line has a form for each of its corners.
+#[inline(never)]
 fn bound_of_phasors(ratio: f64, corners: &[impl Fn(usize) -> Form], limit: &Rows, used: &Rows, by: &Rows) -> Bound {
     let mut bound = Bound::NONE;
     for (row, limit) in limit.iter().enumerate().take(POWER) {

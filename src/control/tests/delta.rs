@@ -156,14 +156,21 @@ proptest! {
         let mut lines = Lines::new(rotations);
         lines.house = house;
         lines.run(900);
-        let truth = lines.truth();
-        for id in lines.world.site.evse_ids() {
-            let (evse, told) = (lines.world.site.evse(id), lines.world.state.cars[id.0].setpoint);
-            let fullest = evse.rotation.phases().iter().map(|line| truth[line.index()].abs()).fold(0.0, f64::max);
-            // An ampere more for it is one more on a line at most, and the margin stays free.
-            let margin = lines.world.site.circuits[0].margin.most().as_f64();
-            prop_assert!(told >= evse.most || fullest >= 25.0 - margin - 1.0, "{}: {told} of {truth:?} A", evse.id);
+        // An ampere more for a car is one more on a line at most, and the margin stays free.
+        let full = 25.0 - lines.world.site.circuits[0].margin.most().as_f64() - 1.0;
+        // The odd ampere goes round: on its way from one car to the next nobody has it for some seconds.
+        let mut least_free = vec![f64::INFINITY; rotations.len()];
+        for _ in 0..30 {
+            lines.run(1);
+            let truth = lines.truth();
+            for id in lines.world.site.evse_ids() {
+                let (evse, told) = (lines.world.site.evse(id), lines.world.state.cars[id.0].setpoint);
+                let fullest = evse.rotation.phases().iter().map(|line| truth[line.index()].abs()).fold(0.0, f64::max);
+                let free = if told >= evse.most { 0.0 } else { full - fullest };
+                least_free[id.0] = free.min(least_free[id.0]);
+            }
         }
+        prop_assert!(least_free.iter().all(|free| *free <= 0.0), "free for {rotations:?}: {least_free:?} A");
     }
 
     #[test]
