@@ -4,8 +4,21 @@ use crate::control::Order;
 use crate::control::observation::{Observation, Word};
 use crate::policy::Policy;
 use crate::site::{EvseId, Site};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
+
+/// So many commands wait for the step at most: people press a button again when nothing happens.
+const MOST_COMMANDS: usize = 16;
+
+/// What people at the site ask for, where the installer has allowed that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// The session at this EVSE goes first for a while, as far as the policy allows.
+    Boost(EvseId),
+    /// The session at this EVSE pauses (true), or goes on.
+    Pause(EvseId, bool),
+}
 
 /// Where edges leave their last word. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -16,15 +29,31 @@ pub struct Inbox {
 #[derive(Debug)]
 struct Shared {
     words: Mutex<Observation>,
+    commands: Mutex<VecDeque<Command>>,
     bell: Notify,
 }
 
 impl Inbox {
     /// An empty one.
     pub fn new(site: &Site, inverters: usize) -> Self {
-        Inbox {
-            shared: Arc::new(Shared { words: Mutex::new(Observation::nothing(site, inverters)), bell: Notify::new() }),
+        let words = Mutex::new(Observation::nothing(site, inverters));
+        Inbox { shared: Arc::new(Shared { words, commands: Mutex::default(), bell: Notify::new() }) }
+    }
+
+    /// Asks for something; false: too much waits already.
+    pub fn ask(&self, command: Command) -> bool {
+        let mut commands = self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_room = commands.len() < MOST_COMMANDS;
+        if has_room {
+            commands.push_back(command);
+            self.shared.bell.notify_one();
         }
+        has_room
+    }
+
+    /// All that has been asked for since the last time.
+    pub fn commands(&self) -> VecDeque<Command> {
+        std::mem::take(&mut *self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Leaves a word; the step runs soon.

@@ -3,6 +3,13 @@
 //! `cloud` compiles a document into this; the configuration compiles its local default into the same. A policy can
 //! only tighten what the installer's file allows: it has no way to name a fuse, a meter or a fallback.
 
+pub mod calendar;
+mod rights;
+mod rules;
+
+pub use rights::{Boosted, Held, Memory, Rights, Scene};
+pub use rules::{Boost, Excess, Limit, Now, PrincipalNow, PrincipalRule, Quota, Revocation, Rules, Running, Why};
+
 use crate::site::EvseId;
 use crate::time::Duration;
 use crate::units::{Amps, PerPhase};
@@ -35,6 +42,10 @@ pub struct Policy {
     pub import_max: Option<PerPhase<Amps>>,
     /// May names of people be shown?
     pub publish_alias: bool,
+    /// Hours, allowances, boosts.
+    pub rules: Rules,
+    /// What they mean at this moment, by [`Rights`].
+    pub now: Now,
 }
 
 /// Where the policy came from.
@@ -111,7 +122,7 @@ pub struct EvseRule {
 }
 
 /// The answer to "may this token charge here?", in words that OCPP 1.6 can map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// Yes.
     Accepted,
@@ -121,12 +132,18 @@ pub enum Verdict {
     Expired,
     /// Known, but not here.
     NotAtThisLocation,
+    /// Known, but not at this hour.
+    NotAtThisTime,
+    /// Known, but its allowance is used up.
+    NoCredit,
+    /// Known, but in use at another EVSE.
+    ConcurrentTx,
     /// Unknown, and unknown ones are refused.
     Unknown,
 }
 
 /// Who a session belongs to, as far as control and people need to know. Names are the policy's own: shared, not copied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entitlement {
     /// May it charge now?
     pub verdict: Verdict,
@@ -141,6 +158,12 @@ pub struct Entitlement {
     pub weight: u32,
     /// Never more than this.
     pub ceiling: Option<Amps>,
+    /// If it charges, then with this at least, where it fits.
+    pub floor: Option<Amps>,
+    /// What holds it down for now, and why.
+    pub limit: Option<Limit>,
+    /// Has it been put first for a while?
+    pub is_boosted: bool,
 }
 
 impl Policy {
@@ -166,7 +189,21 @@ impl Policy {
         })
     }
 
-    /// What `token` (or, without one, whoever plugs in) is entitled to at `evse`. `wall` is `None` while the time of
+    /// What the session (its id and token) at this EVSE is entitled to: what it was let in with, if it runs already.
+    pub fn right(
+        &self,
+        evse: EvseId,
+        session: Option<(i64, Option<&str>)>,
+        wall: Option<DateTime<Utc>>,
+    ) -> Entitlement {
+        let running = self.now.running.get(evse.0).and_then(Option::as_ref);
+        match (running, session) {
+            (Some(running), Some((id, _))) if running.session == id => running.entitlement.clone(),
+            _ => self.entitlement(evse, session.and_then(|(_, token)| token), wall),
+        }
+    }
+
+    /// What `token` (or, without one, whoever plugs in) is entitled to at `evse`, were it to begin now. `wall` is `None` while the time of
     /// day is not known; dates wait until it is.
     pub fn entitlement(&self, evse: EvseId, token: Option<&str>, wall: Option<DateTime<Utc>>) -> Entitlement {
         let Some(rule) = self.evses.get(evse.0) else { return self.refused(Verdict::Unknown) };
@@ -181,9 +218,18 @@ impl Policy {
         if let (None, Some(principal)) = (token, rule.plug_and_charge) {
             return self.of_principal(principal, evse, rule, wall);
         }
-        match rule.open.or(token.and(self.unknown)).and_then(|class| self.classes.get(class)) {
+        let unknown = self.rules.unknown_offline.filter(|_| self.now.is_offline).unwrap_or(self.unknown);
+        match rule.open.or(token.and(unknown)) {
             Some(class) => self.of_class(class, None, rule),
             None => self.refused(Verdict::Unknown),
+        }
+    }
+
+    /// Who is meant by this token here (an index into [`Policy::principals`]), if it is one's that the policy knows.
+    pub fn principal_of(&self, evse: EvseId, token: Option<&str>) -> Option<usize> {
+        match token {
+            Some(text) => self.token(text).map(|token| token.principal),
+            None => self.evses.get(evse.0)?.plug_and_charge,
         }
     }
 
@@ -201,18 +247,21 @@ impl Policy {
 
     fn of_principal(&self, index: usize, evse: EvseId, rule: &EvseRule, wall: Option<DateTime<Utc>>) -> Entitlement {
         let Some(principal) = self.principals.get(index) else { return self.refused(Verdict::Unknown) };
-        let Some(class) = self.classes.get(principal.class) else { return self.refused(Verdict::Unknown) };
+        let now = self.now.principals.get(index);
         let is_here = principal.evses.as_ref().is_none_or(|evses| evses.contains(&evse));
         let alias = principal.alias.clone().filter(|_| self.publish_alias);
-        let entitlement = self.of_class(class, alias, rule);
-        match (is_here, is_over(principal.valid_until, wall)) {
-            (false, _) => Entitlement { verdict: Verdict::NotAtThisLocation, ..entitlement },
-            (true, true) => Entitlement { verdict: Verdict::Expired, ..entitlement },
-            (true, false) => entitlement,
-        }
+        let entitlement = self.of_class(now.map_or(principal.class, |now| now.class), alias, rule);
+        let verdict = match (is_here, is_over(principal.valid_until, wall), now.map(|now| now.verdict)) {
+            (false, ..) => Verdict::NotAtThisLocation,
+            (true, true, _) => Verdict::Expired,
+            (true, false, Some(verdict)) if verdict != Verdict::Accepted => verdict,
+            (true, false, _) => entitlement.verdict,
+        };
+        Entitlement { verdict, ..entitlement }
     }
 
-    fn of_class(&self, class: &Class, alias: Option<Arc<str>>, rule: &EvseRule) -> Entitlement {
+    fn of_class(&self, index: usize, alias: Option<Arc<str>>, rule: &EvseRule) -> Entitlement {
+        let Some(class) = self.classes.get(index) else { return self.refused(Verdict::Unknown) };
         let ceiling = [class.ceiling, rule.ceiling].into_iter().flatten().min();
         Entitlement {
             verdict: if class.new_sessions { Verdict::Accepted } else { Verdict::Blocked },
@@ -221,11 +270,24 @@ impl Policy {
             priority: class.priority,
             weight: class.weight,
             ceiling,
+            floor: self.rules.floors.get(index).copied().flatten(),
+            limit: None,
+            is_boosted: false,
         }
     }
 
     fn refused(&self, verdict: Verdict) -> Entitlement {
-        Entitlement { verdict, class: Arc::default(), alias: None, priority: 0, weight: 1, ceiling: None }
+        Entitlement {
+            verdict,
+            class: Arc::default(),
+            alias: None,
+            priority: 0,
+            weight: 1,
+            ceiling: None,
+            floor: None,
+            limit: None,
+            is_boosted: false,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::document::Document;
 use super::entries;
 use super::fault::{Code, Faults, Warnings, shown};
 use crate::config::ChargerConfig;
-use crate::policy::{Class, EvseRule, Origin, Policy, Principal, Token};
+use crate::policy::{Class, EvseRule, Now, Origin, Policy, Principal, Rules, Token};
 use crate::site::{EvseId, Site};
 use crate::units::PerPhase;
 
@@ -58,6 +58,8 @@ pub fn compile(document: &Document, ground: &Ground) -> Result<(Policy, Warnings
             (one, other) => one.or(other),
         },
         publish_alias: document.publish_alias && ground.local.publish_alias,
+        rules: Rules::default(),
+        now: Now::default(),
     };
     Ok((policy, warnings))
 }

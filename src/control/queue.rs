@@ -7,7 +7,7 @@ use super::observation::{Link, Plug, Report, Session};
 use super::reason::Reason;
 use super::sabotage::{self, Bug};
 use super::unbalance;
-use crate::policy::{Entitlement, Policy, Verdict};
+use crate::policy::{Entitlement, Limit, Policy, Verdict};
 use crate::site::{CircuitId, Evse, EvseId, Site};
 use crate::time::{Duration, Moment};
 use crate::units::Amps;
@@ -93,8 +93,8 @@ pub(super) type Rank = (bool, Reverse<i8>, (u8, i64), i64, EvseId);
 
 /// What this EVSE asks for.
 pub(super) fn wish(setting: &Setting, id: EvseId, car: &Car, report: &Report, sight: Sight) -> Wish {
-    let token = report.session.as_ref().and_then(|session| session.token.as_deref());
-    let entitlement = setting.policy.entitlement(id, token, setting.wall);
+    let session = report.session.as_ref().map(|session| (session.id, session.token.as_deref()));
+    let entitlement = setting.policy.right(id, session, setting.wall);
     let priority = effective_priority(setting, &entitlement, car, report.session.as_ref());
     let ask = ask(setting, id, &entitlement, car, report, sight).map(|ask| Ask { tier: priority, ..ask });
     Wish { entitlement, priority, ask }
@@ -187,6 +187,9 @@ fn ask(
     if who.verdict != Verdict::Accepted {
         return Err(Reason::Denied);
     }
+    if let Some(Limit { most: Amps::ZERO, why }) = who.limit {
+        return Err(why.into());
+    }
     if car.disobeys_since.is_some_and(|since| now >= since + evse.response) {
         // Its least has changed nothing: a pause.
         return Err(Reason::Disobeys);
@@ -196,12 +199,14 @@ fn ask(
     }
     let (most, capped) = most(evse, who, car, report, sight);
     let is_paused = !car.setpoint.is_positive() && car.is_paused;
+    // A floor is a wish: whatever holds the car below it lets it have that.
+    let least = who.floor.map_or(evse.least, |floor| floor.min(most).max(evse.least));
     Ok(Ask {
         evse: id,
         phases: evse.rotation.phases(),
         uneven: unbalance::uneven(setting.site, evse, &car.readings),
-        entry: if is_paused { evse.least + RESTART_ROOM } else { evse.least },
-        least: evse.least,
+        entry: if is_paused { least + RESTART_ROOM } else { least },
+        least,
         most,
         capped,
         step: evse.step,
@@ -220,6 +225,7 @@ fn most(evse: &Evse, who: &Entitlement, car: &Car, report: &Report, sight: Sight
         Sight::Clear => None,
     };
     let caps = [
+        who.limit.map(|limit| (limit.most, limit.why.into())),
         who.ceiling.map(|ceiling| (ceiling, Reason::PolicyCeiling)),
         (report.plug == Plug::SuspendedEv).then_some((evse.least, Reason::CarRests)),
         seen,

@@ -1,5 +1,6 @@
 //! Why is a setpoint what it is? One list of reasons for page, MQTT, log and command line.
 
+use crate::policy::Why;
 use crate::site::{CircuitId, Site};
 use crate::units::{Amps, Phase};
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,14 @@ pub enum Reason {
     PolicyCeiling,
     /// The policy does not let this token charge here.
     Denied,
+    /// It is outside the hours at which its holder may charge.
+    Schedule,
+    /// What its holder may take in this day, week or month is used up.
+    Quota,
+    /// Its holder's right was withdrawn while it charged.
+    Revoked,
+    /// Somebody at the site has paused it.
+    Paused,
     /// Its minimum does not fit beside the others on this phase; it waits for its turn.
     Waiting(CircuitId, Phase),
     /// Paused a while ago; a restart is not worth it yet.
@@ -51,6 +60,17 @@ pub enum Reason {
     Breach,
 }
 
+impl From<Why> for Reason {
+    fn from(why: Why) -> Self {
+        match why {
+            Why::Schedule => Reason::Schedule,
+            Why::Quota => Reason::Quota,
+            Why::Revoked => Reason::Revoked,
+            Why::Paused => Reason::Paused,
+        }
+    }
+}
+
 impl Reason {
     /// The row that holds it down, if one does.
     pub fn row(&self) -> Option<(CircuitId, Phase)> {
@@ -65,6 +85,10 @@ impl Reason {
             | Reason::Unbalance(_)
             | Reason::PolicyCeiling
             | Reason::Denied
+            | Reason::Schedule
+            | Reason::Quota
+            | Reason::Revoked
+            | Reason::Paused
             | Reason::Resting
             | Reason::Hold
             | Reason::AwaitsCut
@@ -92,6 +116,10 @@ impl Reason {
             Reason::Unbalance(_) => "unbalance",
             Reason::PolicyCeiling => "policy_ceiling",
             Reason::Denied => "denied",
+            Reason::Schedule => "schedule",
+            Reason::Quota => "quota",
+            Reason::Revoked => "revoked",
+            Reason::Paused => "paused",
             Reason::Waiting(..) => "waiting",
             Reason::Resting => "resting",
             Reason::Hold => "hold",
@@ -142,6 +170,10 @@ impl Reason {
             },
             Reason::PolicyCeiling => "the most that is allowed here".into(),
             Reason::Denied => "not allowed to charge here".into(),
+            Reason::Schedule => "outside the hours agreed for it".into(),
+            Reason::Quota => "the energy agreed for this period is used up".into(),
+            Reason::Revoked => "the right to charge was withdrawn".into(),
+            Reason::Paused => "paused by hand".into(),
             Reason::Waiting(circuit, phase) => {
                 let (name, _) = limit(circuit, phase);
                 format!("waiting: its minimum does not fit on {phase} of {name}")

@@ -5,6 +5,7 @@
 
 mod alarms;
 mod keep;
+mod rights;
 mod status;
 
 use crate::clock::Clock;
@@ -43,7 +44,7 @@ pub struct Daemon {
     outbox: Arc<Outbox>,
     state: State,
     folder: Option<Arc<Folder>>,
-    policy: PolicyWatch,
+    rights: rights::Desk,
     policy_state: watch::Receiver<CloudState>,
     status: watch::Sender<Arc<Status>>,
     stop: watch::Sender<bool>,
@@ -79,7 +80,8 @@ impl Daemon {
         let (status, seen) = watch::channel(Arc::new(Status::default()));
         let (stop, stopping) = watch::channel(false);
         let cloud = cloud::spawn(cloud_setup(&config, folder.as_ref(), clock, stopping.clone()));
-        let policy = cloud.policy;
+        let rights = rights::Desk::new(cloud.policy, folder.clone());
+        let policy = rights.subscribe();
         let (mut edges, mut last_words) = (Vec::new(), vec![cloud.task]);
         let mut ocpp_address = None;
         if config.ocpp.is_some() {
@@ -108,7 +110,7 @@ impl Daemon {
             outbox,
             state,
             folder,
-            policy,
+            rights,
             policy_state: cloud.state,
             status,
             stop,
@@ -140,7 +142,7 @@ impl Daemon {
             tokio::select! {
                 biased;
                 () = &mut stop => break,
-                _ = self.policy.changed(), if self.policy.has_changed().is_ok() => {}
+                () = self.rights.changed() => {}
                 () = self.inbox.heard() => {}
                 () = tokio::time::sleep(rest) => {}
             }
@@ -169,7 +171,10 @@ impl Daemon {
         let (now, wall) = (self.clock.now(), self.clock.wall());
         let mut seen = self.inbox.read();
         seen.wall = self.policy_state.borrow().wall(wall);
-        let policy = self.policy.borrow_and_update().clone();
+        let policy = {
+            let cloud = self.policy_state.borrow();
+            self.rights.update(&self.inbox, &self.config.site, &seen, &cloud, now)
+        };
         let decision = control::step(&self.config.site, &mut self.state, &seen, &policy, now);
         for order in &decision.orders {
             self.outbox.send(*order);
@@ -209,6 +214,7 @@ impl Daemon {
             }
         }
         self.stop.send_replace(true);
+        let _ = tokio::time::timeout(FAREWELL, self.rights.close()).await;
         let _ = tokio::time::timeout(FAREWELL, join_all(&mut self.last_words)).await;
         tracing::info!("stopped; leases run out by themselves");
     }

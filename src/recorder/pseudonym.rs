@@ -5,7 +5,7 @@
 //! pseudonym cannot be tried against the few million card numbers that there are.
 
 use crate::control::observation::Session;
-use crate::policy::{Policy, Principal, normalise};
+use crate::policy::{Now, Policy, Principal, Running, normalise};
 use std::hash::{BuildHasher, RandomState};
 
 /// Gives pseudonyms. Their order says nothing: no decision depends on the order of tokens.
@@ -33,7 +33,13 @@ impl Pseudonyms {
             alias: person.alias.as_deref().map(|alias| self.of(alias).into()),
             ..person.clone()
         };
+        let running = |running: &Option<Running>| {
+            let running = running.as_ref()?;
+            Some(Running { token: running.token.as_deref().map(|token| self.of(token)), ..running.clone() })
+        };
+        let now = Now { running: policy.now.running.iter().map(running).collect(), ..policy.now.clone() };
         Policy {
+            now,
             principals: policy.principals.iter().map(person).collect(),
             tokens: policy.tokens.iter().map(|(uid, token)| (self.of(uid), token.clone())).collect(),
             ..policy.clone()

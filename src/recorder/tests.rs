@@ -281,7 +281,7 @@ fn what_is_no_recording_or_of_another_format_says_so() {
     assert_eq!(fault(b"PK\x03\x04 something else\n"), Fault::NoRecording);
     assert_eq!(fault(&[0xFF; 4096]), Fault::NoRecording);
     assert_eq!(fault(b"headroom-1 7 3 00000000\nabc"), Fault::NoRecording);
-    let later = fault(b"headroom-flight 5 9.1.0\nwhatever");
+    let later = fault(b"headroom-flight 6 9.1.0\nwhatever");
     assert!(later.to_string().contains("replay it with 9.1.0"), "{later}");
     let bytes = World::of(HOUSE).record(5, 1 << 20).remove(0);
     let own = format!("{FORMAT} {}\n", env!("CARGO_PKG_VERSION"));

@@ -207,7 +207,8 @@ fn with_id(id: i64, verdict: Verdict) -> Value {
 fn id_tag_info(verdict: Verdict) -> Value {
     let status = match verdict {
         Verdict::Accepted => "Accepted",
-        Verdict::Blocked | Verdict::NotAtThisLocation => "Blocked",
+        Verdict::Blocked | Verdict::NotAtThisLocation | Verdict::NotAtThisTime | Verdict::NoCredit => "Blocked",
+        Verdict::ConcurrentTx => "ConcurrentTx",
         Verdict::Expired => "Expired",
         Verdict::Unknown => "Invalid",
     };
@@ -220,7 +221,8 @@ fn refusal(verdict: Verdict) -> u8 {
         Verdict::Accepted => 0,
         Verdict::Expired => 1,
         Verdict::Blocked => 2,
-        Verdict::NotAtThisLocation => 3,
-        Verdict::Unknown => 4,
+        Verdict::ConcurrentTx | Verdict::NotAtThisTime | Verdict::NoCredit => 3,
+        Verdict::NotAtThisLocation => 4,
+        Verdict::Unknown => 5,
     }
 }
