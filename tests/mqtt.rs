@@ -12,7 +12,7 @@ mod world;
 use headroom::clock::Clock;
 use headroom::control::Order;
 use headroom::control::observation::{Accepted, Link, Plug, Report};
-use headroom::inbox::{Inbox, Outbox};
+use headroom::inbox::{Command, Inbox, Outbox};
 use headroom::mqtt;
 use headroom::site::EvseId;
 use headroom::status::{Alarm, CircuitStatus, EvseStatus, Severity, Status};
@@ -241,6 +241,43 @@ async fn what_a_hostile_publisher_sends_costs_nothing_but_itself() {
     charger.say("chargers/left/state", STATE, false).await;
     let report = gateway.report(|report| report.measured.is_some()).await;
     assert_eq!(report.epoch, 1, "the connection has stood");
+}
+
+#[tokio::test]
+async fn people_boost_and_pause_where_the_installer_has_allowed_it_and_not_by_what_was_left_at_the_broker() {
+    let broker = broker();
+    let person = Peer::at(broker, "person", &[]).await;
+    person.say("headroom/home/evse/left/pause/set", "ON", true).await;
+    let gateway = Gateway::at(broker);
+    let heard = |count: usize| {
+        let inbox = gateway.inbox.clone();
+        async move {
+            let mut all = Vec::new();
+            while all.len() < count {
+                sleep(Duration::from_millis(20)).await;
+                all.extend(inbox.commands());
+            }
+            all
+        }
+    };
+    // Until the gateway has subscribed nobody hears what is said: said until it is heard.
+    let first = loop {
+        person.say("headroom/home/evse/left/boost/set", "PRESS", false).await;
+        if let Ok(first) = timeout(Duration::from_millis(300), heard(1)).await {
+            break first;
+        }
+    };
+    assert!(
+        first.iter().all(|command| *command == Command::Boost(LEFT)),
+        "what was left there means nothing: {first:?}"
+    );
+    sleep(Duration::from_millis(200)).await;
+    gateway.inbox.commands();
+    for (command, word) in [("pause", "on"), ("pause", "ON"), ("boost", "NOW"), ("pause", "OFF")] {
+        person.say(&format!("headroom/home/evse/left/{command}/set"), word, false).await;
+    }
+    let all = timeout(PATIENCE, heard(2)).await.unwrap();
+    assert_eq!(all, [Command::Pause(LEFT, true), Command::Pause(LEFT, false)]);
 }
 
 #[tokio::test]

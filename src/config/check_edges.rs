@@ -61,6 +61,7 @@ pub fn mqtt(row: &Row, site: Option<&str>, chargers: &[Row], place: &Place, faul
             .map_or_else(|| format!("headroom-{}", site.unwrap_or_default()), str::to_string),
         topic: topic.to_string(),
         discovery: Some(row.text("discovery").ok()?.to_string()).filter(|prefix| !prefix.is_empty()),
+        commands: row.flag("commands").ok()?,
     })
 }
 

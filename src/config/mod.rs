@@ -150,6 +150,8 @@ pub struct MqttConfig {
     pub topic: String,
     /// Home Assistant's discovery prefix; `None`: no discovery.
     pub discovery: Option<String>,
+    /// May whoever can publish at the broker boost and pause sessions?
+    pub commands: bool,
 }
 
 /// The policy cloud.

@@ -260,6 +260,7 @@ pub const MQTT: Section = Section {
         key("client_id", Identity, Says("`headroom-` and the site's id")),
         key("topic", Topic, text("headroom")),
         key("discovery", TopicOrNothing, text("homeassistant")),
+        key("commands", Flag, Is(Literal::Flag(false))),
     ],
 };
 

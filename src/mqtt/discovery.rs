@@ -14,7 +14,13 @@ use serde_json::{Map, Value, json};
 const EXPIRE_S: u64 = 60;
 
 /// The announcements, each with its topic. `base` is `<topic>/<site>`; `prefix` Home Assistant's discovery prefix.
-pub fn announcements(site: &Site, inverters: &[DeviceConfig], prefix: &str, base: &str) -> Vec<(String, String)> {
+pub fn announcements(
+    site: &Site,
+    inverters: &[DeviceConfig],
+    prefix: &str,
+    base: &str,
+    has_commands: bool,
+) -> Vec<(String, String)> {
     let device_id = format!("headroom_{}", site.id);
     let mut all = vec![announcement(prefix, &device_id, base, site_device(site, &device_id), {
         let mut components = Components::new(&device_id);
@@ -25,6 +31,9 @@ pub fn announcements(site: &Site, inverters: &[DeviceConfig], prefix: &str, base
         let id = format!("{device_id}_{}", evse.id);
         let mut components = Components::new(&id);
         evse_components(&mut components, evse, base);
+        if has_commands {
+            evse_commands(&mut components, evse, base);
+        }
         all.push(announcement(prefix, &id, base, evse_device(evse, &id, &device_id), components));
     }
     all
@@ -105,6 +114,21 @@ fn evse_components(components: &mut Components, evse: &Evse, base: &str) {
     components.add("session_energy", "Session energy", energy);
     let online = binary("connectivity", &state, "{{ 'ON' if value_json.online else 'OFF' }}");
     components.add("online", "Connection", diagnostic(online));
+}
+
+/// What the installer lets people ask for.
+fn evse_commands(components: &mut Components, evse: &Evse, base: &str) {
+    let topic = |command: &str| format!("{base}/evse/{}/{command}/set", evse.id);
+    let pause = json!({
+        "platform": "switch",
+        "command_topic": topic("pause"),
+        "state_topic": format!("{base}/evse/{}/reason", evse.id),
+        "value_template": "{{ 'ON' if value == 'paused' else 'OFF' }}",
+        "icon": "mdi:pause",
+    });
+    components.add("pause", "Pause", pause);
+    let boost = json!({ "platform": "button", "command_topic": topic("boost"), "icon": "mdi:rocket-launch" });
+    components.add("boost", "Boost", boost);
 }
 
 /// The components of one device, each with its unique id.

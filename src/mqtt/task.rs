@@ -145,6 +145,11 @@ impl Task {
         for word in self.edge.words() {
             self.inbox.put(word);
         }
+        for command in self.edge.commands() {
+            if !self.inbox.ask(command) {
+                tracing::warn!(?command, "mqtt: too much is asked for at once; this is dropped");
+            }
+        }
         let edge = &mut self.edge;
         match &mut self.line {
             Line::Waiting { until } if now >= *until => self.line = Line::Dialling(dial(&self.mqtt, &self.edge)),

@@ -99,6 +99,7 @@ fn evse(evse: &EvseStatus, phases: &[Phase]) -> Vec<Topic> {
         "class": evse.class,
         "alias": evse.alias,
         "priority": evse.priority,
+        "is_boosted": evse.is_boosted,
         "session_min": evse.session_s.map(|seconds| seconds / 60),
         "session_kwh": session_kwh,
         "fallback_a": tenths(evse.fallback_a),

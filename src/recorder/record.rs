@@ -60,7 +60,7 @@ pub enum After {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Record {
     /// Other rules, from the next step on.
-    Policy(Policy),
+    Policy(Box<Policy>),
     /// A step.
     Step(Step),
 }

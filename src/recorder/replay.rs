@@ -108,7 +108,7 @@ impl Iterator for Replay<'_> {
     fn next(&mut self) -> Option<Again> {
         while self.end.is_none() {
             match self.frames.next() {
-                Ok(Record::Policy(policy)) => self.policy = policy,
+                Ok(Record::Policy(policy)) => self.policy = *policy,
                 Ok(Record::Step(step)) => return Some(self.take(step)),
                 Err(end) => self.end = Some(end),
             }

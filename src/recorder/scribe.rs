@@ -137,7 +137,7 @@ impl Known {
     fn write(&mut self, pseudonyms: &Pseudonyms, step: &Stepped<'_>, out: &mut Vec<u8>) {
         if !Arc::ptr_eq(&self.policy, step.policy) {
             self.policy = step.policy.clone();
-            record::write(&Record::Policy(pseudonyms.policy(step.policy)), out);
+            record::write(&Record::Policy(Box::new(pseudonyms.policy(step.policy))), out);
         }
         let passed = step.now.as_millis().wrapping_sub(self.now.as_millis());
         let expected = self.wall.map_or(0, |wall| record::nanos(wall) + i128::from(passed) * 1_000_000);

@@ -100,6 +100,9 @@ pub struct EvseStatus {
     pub alias: Option<String>,
     /// Effective priority.
     pub priority: i8,
+    /// Has it been put first for a while?
+    #[serde(default)]
+    pub is_boosted: bool,
     /// Seconds since the session began; absent without one.
     pub session_s: Option<u64>,
     /// Energy of the session in kWh, where known.

@@ -79,7 +79,7 @@ fn announced(site: &Site) -> Vec<(String, Value)> {
         unit: 1,
         interval: Duration::from_secs(5),
     };
-    announcements(site, &[roof], "homeassistant", "headroom/home")
+    announcements(site, &[roof], "homeassistant", "headroom/home", true)
         .into_iter()
         .map(|(topic, payload)| (topic, serde_json::from_str(&payload).unwrap()))
         .collect()
@@ -113,7 +113,8 @@ fn check_component(component: &Map<String, Value>, ids: &mut BTreeSet<String>) -
     let unique_id = text("unique_id").ok_or("unique_id is required")?;
     require(ids.insert(unique_id.to_owned()), "unique_id is unique")?;
     require(text("name").is_some_and(|name| !name.is_empty()), "a name for people")?;
-    require(text("state_topic").is_some_and(rumqttc::valid_topic), "state_topic is a topic")?;
+    let is_topic = |key: &str| text(key).is_some_and(rumqttc::valid_topic);
+    require(text("platform") == Some("button") || is_topic("state_topic"), "state_topic is a topic")?;
     require(matches!(text("entity_category"), None | Some("diagnostic")), "entity_category")?;
     let (class, unit, state) = (text("device_class"), text("unit_of_measurement"), text("state_class"));
     let common = ["platform", "unique_id", "name", "state_topic", "value_template", "device_class", "entity_category"];
@@ -134,6 +135,15 @@ fn check_component(component: &Map<String, Value>, ids: &mut BTreeSet<String>) -
             only(&Value::Object(component.clone()), &[&common[..], &["json_attributes_topic"]].concat())?;
             require(matches!(class, Some("problem" | "connectivity")), "device class of a binary sensor")?;
             require(text("value_template").is_some_and(|t| t.contains("'ON'") && t.contains("'OFF'")), "ON or OFF")
+        }
+        Some("switch") => {
+            only(&Value::Object(component.clone()), &[&common[..], &["command_topic", "icon"]].concat())?;
+            require(text("value_template").is_some_and(|t| t.contains("'ON'") && t.contains("'OFF'")), "ON or OFF")?;
+            require(is_topic("command_topic"), "command_topic is a topic")
+        }
+        Some("button") => {
+            only(&Value::Object(component.clone()), &["platform", "unique_id", "name", "command_topic", "icon"])?;
+            require(is_topic("command_topic"), "command_topic is a topic")
         }
         _ => Err("platform is required, and one of ours".into()),
     }

@@ -162,6 +162,7 @@ pub fn config(broker: SocketAddr) -> Config {
             client_id: "headroom-home".into(),
             topic: "headroom".into(),
             discovery: Some("homeassistant".into()),
+            commands: true,
         }),
         cloud: None,
         http: None,

@@ -135,6 +135,7 @@ fn house() -> Status {
                 class: "resident".into(),
                 alias: Some("Kari".into()),
                 priority: 6,
+                is_boosted: false,
                 session_s: Some(4_320),
                 session_kwh: Some(7.42),
                 fallback_a: Amps::whole(6),
