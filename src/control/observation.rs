@@ -1,6 +1,7 @@
 //! What does the step see? The last word of each edge, nothing older, nothing queued.
 
 use super::sabotage::{self, Bug};
+use crate::policy::Held;
 use crate::site::{EvseId, MeterId, Site};
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase};
@@ -32,6 +33,11 @@ impl Observation {
             inverters: vec![None; inverters],
             wall: None,
         }
+    }
+
+    /// The sessions that run, by EVSE, as rights are told of them.
+    pub fn sessions(&self) -> Vec<Option<Held<'_>>> {
+        self.reports.iter().map(Report::held).collect()
     }
 
     /// Puts a word in its place. Words about things that the site does not have are dropped.
@@ -120,6 +126,13 @@ pub struct Report {
     pub measured: Option<Measured>,
     /// The answer to the newest order that has one.
     pub answer: Option<Answer>,
+}
+
+impl Report {
+    fn held(&self) -> Option<Held<'_>> {
+        let Session { id, token, energy_wh, .. } = self.session.as_ref()?;
+        Some(Held { id: *id, token: token.as_deref(), energy_wh: *energy_wh })
+    }
 }
 
 /// The connection to a charger.

@@ -5,7 +5,7 @@ use super::keep;
 use crate::cloud::{Age, CloudState};
 use crate::control::Observation;
 use crate::inbox::{Command, Inbox, PolicyWatch};
-use crate::policy::{Boosted, Held, Memory, Policy, Rights, Scene};
+use crate::policy::{Boosted, Memory, Policy, Rights, Scene};
 use crate::site::Site;
 use crate::store::Folder;
 use crate::time::{Duration, Moment};
@@ -65,14 +65,7 @@ impl Desk {
         now: Moment,
     ) -> Arc<Policy> {
         let base = self.base.borrow_and_update().clone();
-        let sessions: Vec<Option<Held>> = seen
-            .reports
-            .iter()
-            .map(|report| {
-                let session = report.session.as_ref()?;
-                Some(Held { id: session.id, token: session.token.as_deref(), energy_wh: session.energy_wh })
-            })
-            .collect();
+        let sessions = seen.sessions();
         let is_offline = is_offline(cloud, now);
         let scene = Scene { policy: &base, sessions: &sessions, is_offline, wall: seen.wall, now };
         self.rights.update(&scene);

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Rules speak of minutes: so often they are looked at when nothing else has changed.
-const LOOK: Duration = Duration::from_secs(60);
+/// Rules speak of minutes: with each, by either clock, they are looked at.
+const LOOK_S: u64 = 60;
 /// The class for rights that were withdrawn, if the policy has one of this name.
 const REVOKED: &str = "revoked";
 /// And its priority if not: after all others.
@@ -113,7 +113,8 @@ pub struct Rights {
     /// The same, with what its rules mean for those who begin now.
     beginning: Policy,
     policy: Arc<Policy>,
-    looked_at: Option<Moment>,
+    /// In which minute of the process and of the wall the rules were looked at last.
+    looked_at: (u64, Option<i64>),
     is_offline: bool,
     is_changed: bool,
     /// Has the memory changed since it was last asked for, and by more than use?
@@ -130,7 +131,7 @@ impl Rights {
             base: policy.clone(),
             beginning: (*policy).clone(),
             policy,
-            looked_at: None,
+            looked_at: (0, None),
             is_offline: false,
             is_changed: true,
             is_unsaved: false,
@@ -163,10 +164,11 @@ impl Rights {
         }
         self.sit_down(scene);
         self.count(scene);
-        let is_due = self.looked_at.is_none_or(|at| scene.now.since(at) >= LOOK)
+        let minute = (scene.now.as_millis() / 1000 / LOOK_S, scene.wall.map(|wall| wall.timestamp() / LOOK_S as i64));
+        let is_due = self.looked_at != minute
             || self.seats.iter().flatten().any(|seat| seat.boosted_until.is_some_and(|until| scene.now >= until));
         if is_new || self.is_changed || is_due || self.is_offline != scene.is_offline {
-            (self.looked_at, self.is_changed, self.is_offline) = (Some(scene.now), false, scene.is_offline);
+            (self.looked_at, self.is_changed, self.is_offline) = (minute, false, scene.is_offline);
             let now = self.look(scene);
             if is_new || now != self.policy.now {
                 self.policy = Arc::new(Policy { now, ..(*self.base).clone() });

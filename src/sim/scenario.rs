@@ -3,7 +3,7 @@
 use super::plant::Plant;
 use super::script::Script;
 use crate::control::{self, Decision, Observation, Order, State};
-use crate::policy::Policy;
+use crate::policy::{Memory, Policy, Rights, Scene};
 use crate::site::Site;
 use crate::time::{Duration, Moment};
 use std::sync::Arc;
@@ -33,19 +33,23 @@ pub trait Law {
 pub struct Headroom<'a> {
     site: &'a Site,
     policy: Arc<Policy>,
+    rights: Rights,
     state: State,
 }
 
 impl<'a> Headroom<'a> {
     /// Knowing nothing.
     pub fn new(site: &'a Site, policy: &Arc<Policy>, now: Moment) -> Self {
-        Headroom { site, policy: policy.clone(), state: State::new(site, now) }
+        let rights = Rights::new(policy.clone(), Memory::default());
+        Headroom { site, policy: policy.clone(), rights, state: State::new(site, now) }
     }
 }
 
 impl Law for Headroom<'_> {
     fn decide(&mut self, observation: &Observation, now: Moment) -> Decision {
-        control::step(self.site, &mut self.state, observation, &self.policy, now)
+        let (policy, sessions, wall) = (&self.policy, &observation.sessions(), observation.wall);
+        let policy = self.rights.update(&Scene { policy, sessions, is_offline: false, wall, now });
+        control::step(self.site, &mut self.state, observation, policy, now)
     }
 
     fn hear(&mut self, policy: &Arc<Policy>) {

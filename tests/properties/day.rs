@@ -1,7 +1,9 @@
 //! What may a site and its day look like? Everything from one seed, within what the configuration's check lets pass.
 
 use super::dice::Dice;
-use headroom::policy::{Class, EvseRule, Policy, Principal, Token};
+use chrono::{DateTime, TimeDelta, Timelike};
+use headroom::policy::calendar::{Period, Schedule, Window};
+use headroom::policy::{Class, EvseRule, Excess, Policy, Principal, PrincipalRule, Quota, Revocation, Token};
 use headroom::sim::appliances::house;
 use headroom::sim::trace::Trace;
 use headroom::sim::{Action, Car, Ears, Network, Script, Voice};
@@ -14,6 +16,8 @@ use std::sync::{Arc, OnceLock};
 
 /// How long a day is here: some leases, holds and restarts.
 pub const SPAN: Duration = Duration::from_secs(240);
+/// Rules have dice of their own: the days are the same with and without them.
+const RULES: u64 = 0x5275_6c65_7321;
 /// Nothing happens in the last part, so that all may come to rest.
 const LAST_EVENT: u64 = 150_000;
 
@@ -28,8 +32,44 @@ pub fn day(seed: u64) -> Day {
     let plant = plant(dice, seed);
     let site = site(dice, &plant);
     let policy = policy(dice, &site);
-    let script = script(dice, &site, plant);
+    let mut script = script(dice, &site, plant);
+    let mut policy = policy;
+    rules(&mut Dice::new(seed ^ RULES), &mut policy, &mut script);
     Day { site, policy, script }
+}
+
+/// Hours, quotas and boosts on some days, and rights that are withdrawn, given back and changed meanwhile.
+fn rules(dice: &mut Dice, policy: &mut Policy, script: &mut Script) {
+    if dice.chance(50) {
+        return;
+    }
+    let opens = DateTime::UNIX_EPOCH + TimeDelta::days(20_000) + TimeDelta::seconds(dice.from(0, 86_399));
+    let minute = |dice: &mut Dice| ((opens.num_seconds_from_midnight() as i64 / 60 + dice.from(-1, 5)) % 1440) as u16;
+    policy.rules.principals = (0..policy.principals.len())
+        .map(|_| PrincipalRule {
+            schedule: dice.chance(40).then_some(0),
+            quota: dice.chance(40).then_some(0),
+            also: if dice.chance(30) { vec![(1, None)] } else { vec![] },
+        })
+        .collect();
+    let window = Window { days: [true; 7], from: minute(dice).min(1439), to: minute(dice).min(1439) };
+    policy.rules.schedules = vec![Schedule { allow: vec![window], begins_outside: dice.chance(50) }];
+    let excess = if dice.chance(50) { Excess::Deny } else { Excess::Class(2) };
+    policy.rules.quotas = vec![Quota { energy_wh: dice.from(5, 200), period: Period::Day, excess }];
+    policy.rules.floors = vec![None, dice.chance(50).then(|| Amps::whole(10)), None, None];
+    policy.rules.revocation = Revocation { stops: dice.chance(30), max: dice.millis(5_000, 120_000) };
+    script.actions.push((Moment::START, Action::TimeOfDay(Some(opens))));
+    for _ in 0..dice.from(0, 3) {
+        let mut other = policy.clone();
+        let card = other.tokens.get_mut(["T0", "T1", "T2"][dice.from(0, 2) as usize]);
+        card.into_iter().for_each(|card| card.is_accepted = dice.chance(30));
+        let class = dice.from(1, 3) as usize;
+        (other.classes[class].priority, other.classes[class].new_sessions) = (dice.from(-9, 9) as i8, dice.chance(70));
+        other.main_limit_percent = dice.one(&[60, 80, 100]);
+        let at = Moment::from_millis(dice.from(100, LAST_EVENT as i64) as u64);
+        script.actions.push((at, Action::Policy(Arc::new(other))));
+    }
+    script.actions.sort_by_key(|(at, _)| *at);
 }
 
 /// All but what happens.

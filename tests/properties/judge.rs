@@ -2,6 +2,7 @@
 
 use super::day::Day;
 use headroom::control::{Freshness, Order};
+use headroom::policy::Policy;
 use headroom::sim::{Action, Ears, Frame, TICK, Voice};
 use headroom::site::{CircuitId, EvseId, LapseClass, Site, Wiring};
 use headroom::time::{Duration, Moment};
@@ -13,7 +14,8 @@ const LOST_TO_FALLBACK: Duration = Duration::from_secs(8);
 /// Order, lag and the whole ramp of the slowest car here.
 const CAR_FOLLOWS: Duration = Duration::from_secs(7);
 /// Reasons that come from the car, the charger or the policy, not from sharing.
-const NOT_SHARED: [&str; 5] = ["no_car", "no_session", "unreachable", "denied", "disobeys"];
+const NOT_SHARED: [&str; 9] =
+    ["no_car", "no_session", "unreachable", "denied", "disobeys", "schedule", "quota", "revoked", "paused"];
 
 /// What must hold, by its number among the promises of control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub enum Point {
 
 pub struct Judge<'a> {
     day: &'a Day,
+    /// What the cloud has said last.
+    policy: &'a Policy,
     told: Vec<Told>,
     last_cut: Vec<PerPhase<Option<Moment>>>,
     over_since: Vec<PerPhase<Option<Moment>>>,
@@ -68,6 +72,7 @@ impl<'a> Judge<'a> {
         let circuits = day.site.circuits.len();
         Judge {
             day,
+            policy: &day.policy,
             told: vec![Told::default(); day.site.evses.len()],
             last_cut: vec![PerPhase::default(); circuits],
             over_since: vec![PerPhase::default(); circuits],
@@ -98,7 +103,7 @@ impl<'a> Judge<'a> {
 
     fn limit(&self, circuit: CircuitId) -> PerPhase<Amps> {
         let fuse = self.day.site.circuit(circuit).limit;
-        if circuit == Site::ROOT { self.day.policy.main_limit(fuse) } else { fuse }
+        if circuit == Site::ROOT { self.policy.main_limit(fuse) } else { fuse }
     }
 
     fn fault(&mut self, now: Moment, point: Point, what: String) {
@@ -136,7 +141,11 @@ impl<'a> Judge<'a> {
             let evses = &self.day.site.evses;
             let lasts = match action {
                 Action::Load { over, .. } => *over,
-                Action::TimeOfDay(_) | Action::Cloud(_) | Action::Policy(_) => Duration::ZERO,
+                Action::Policy(policy) => {
+                    self.policy = policy;
+                    Duration::ZERO
+                }
+                Action::TimeOfDay(_) | Action::Cloud(_) => Duration::ZERO,
                 Action::Ears(evse, ears) if *ears != Ears::Heeds => {
                     self.trouble_until[evse.0] = Moment::from_millis(u64::MAX);
                     Duration::ZERO
@@ -291,7 +300,8 @@ impl<'a> Judge<'a> {
         let session = frame.plant.session(id).map(|session| session.id);
         let is_same =
             self.told[id.0].session == session && self.told[id.0].order.map(|last| last.amps) == Some(order.amps);
-        if is_lost && is_same && is_sure && !(is_tightened && order.amps < evse.fallback) {
+        let is_shared = !NOT_SHARED.contains(&frame.decision.setpoints[id.0].because.code());
+        if is_lost && is_same && is_sure && is_shared && !(is_tightened && order.amps < evse.fallback) {
             self.fault(now, Point::FallsBack, format!("{} is told {} again with a lost meter", evse.id, order.amps));
         }
     }
