@@ -20,6 +20,15 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+#[path = "cloud/held.rs"]
+mod held;
+#[path = "cloud/hints.rs"]
+mod hints;
+#[path = "../examples/policy-server/server.rs"]
+mod server;
+#[path = "cloud/uplink.rs"]
+mod uplink;
+
 /// Everything here is decided within a few seconds; a test that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -348,6 +357,8 @@ fn setup(url: &str, disk: &Disk) -> Setup {
         local: Policy { main_limit_percent: 80, ..Policy::open(1) },
         kept,
         save: Arc::new(move |bytes| disk.save(bytes)),
+        status: tokio::sync::watch::channel(Arc::default()).1,
+        sessions: None,
         clock: Clock::start(),
         stop: tokio::sync::watch::channel(false).1,
     }

@@ -125,7 +125,6 @@ impl Faults {
     }
 
     /// The first ones, in the order of the checks.
-    #[cfg(test)]
     pub fn listed(&self) -> &[Fault] {
         &self.listed
     }
@@ -176,6 +175,11 @@ impl Warnings {
         self.further += other.further;
     }
 
+    /// Each by itself; of those about one place the first ones.
+    pub fn listed(&self) -> impl Iterator<Item = &str> {
+        self.effects.iter().copied().chain(self.places.iter().map(String::as_str))
+    }
+
     /// None?
     pub fn is_empty(&self) -> bool {
         self.effects.is_empty() && self.places.is_empty()
@@ -184,8 +188,7 @@ impl Warnings {
 
 impl fmt::Display for Warnings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let texts: Vec<&str> = self.effects.iter().copied().chain(self.places.iter().map(String::as_str)).collect();
-        f.write_str(&texts.join("; "))?;
+        f.write_str(&self.listed().collect::<Vec<_>>().join("; "))?;
         if self.further > 0 { write!(f, "; and {} more", self.further) } else { Ok(()) }
     }
 }

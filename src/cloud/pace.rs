@@ -1,6 +1,8 @@
-//! When is the cloud asked again? At its own interval, spread out; after failures ever later, to a limit.
+//! When is the cloud asked again? At its own interval, spread out; at once where it holds questions, to a rate; after
+//! failures ever later, to a limit.
 
-use crate::time::Duration;
+use crate::time::{Duration, Moment};
+use std::collections::VecDeque;
 
 /// The first wait after a failure.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -10,6 +12,44 @@ const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// Waits vary by so many thousandths either way, so that gateways which started together do not ask together.
 const SPREAD: u64 = 200;
+
+/// Where something new brings the next question forward, there are never more than so many in [`WINDOW`]: a cloud that
+/// changes its mind without end is not to keep line and processor busy.
+const MOST_IN_WINDOW: usize = 10;
+
+/// See [`MOST_IN_WINDOW`].
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// The least time from one question to the one that a hint asks for: hints are not trusted.
+const HINT_GAP: Duration = Duration::from_secs(1);
+
+/// When the last questions were asked.
+#[derive(Debug, Clone, Default)]
+pub struct Rate {
+    asked: VecDeque<Moment>,
+}
+
+impl Rate {
+    /// A question is asked.
+    pub fn ask(&mut self, now: Moment) {
+        if self.asked.len() == MOST_IN_WINDOW {
+            self.asked.pop_front();
+        }
+        self.asked.push_back(now);
+    }
+
+    /// How long until the next one that something new asks for.
+    pub fn rest(&self, now: Moment) -> Duration {
+        let oldest = self.asked.front().filter(|_| self.asked.len() == MOST_IN_WINDOW);
+        oldest.map_or(Duration::ZERO, |oldest| WINDOW.saturating_sub(now.since(*oldest)))
+    }
+
+    /// How long until the next one that a hint asks for.
+    pub fn rest_of_hint(&self, now: Moment) -> Duration {
+        let gap = self.asked.back().map_or(Duration::ZERO, |last| HINT_GAP.saturating_sub(now.since(*last)));
+        gap.max(self.rest(now))
+    }
+}
 
 /// Counts questions and failures. Spread comes from the gateway's own id: the same gateway always asks alike.
 #[derive(Debug, Clone)]
@@ -70,6 +110,29 @@ mod tests {
     fn two_gateways_do_not_ask_together() {
         let first = |id: &str| Pace::new(id).after_answer(Duration::from_secs(60));
         assert_ne!(first("gw_7Q2M"), first("gw_7Q2N"));
+    }
+
+    #[test]
+    fn no_more_than_ten_questions_are_asked_in_ten_seconds() {
+        let mut rate = Rate::default();
+        let mut now = Moment::from_millis(5_000);
+        let mut asked = vec![];
+        for _ in 0..100 {
+            now = now + rate.rest(now) + Duration::from_millis(7);
+            rate.ask(now);
+            asked.push(now);
+        }
+        assert_eq!(asked[9].since(asked[0]), Duration::from_millis(63), "the first ones wait for nothing");
+        assert!(asked.windows(11).all(|window| window[10].since(window[0]) >= WINDOW));
+    }
+
+    #[test]
+    fn a_hint_asks_once_a_second_at_most() {
+        let mut rate = Rate::default();
+        assert_eq!(rate.rest_of_hint(Moment::from_millis(100)), Duration::ZERO);
+        rate.ask(Moment::from_millis(100));
+        assert_eq!(rate.rest_of_hint(Moment::from_millis(300)), Duration::from_millis(800));
+        assert_eq!(rate.rest_of_hint(Moment::from_millis(1_100)), Duration::ZERO);
     }
 
     #[test]

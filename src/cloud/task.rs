@@ -1,44 +1,44 @@
 //! How does the policy get here? Asked for again and again over HTTP; what arrives is judged by [`Standing`].
 //!
-//! `GET {url}/v1/gateways/{gateway_id}/policy` with the bearer token and the entity tag of what stands. Whatever goes
-//! wrong here, a policy stands: the last good one, or the configuration's.
+//! `GET {url}/v1/gateways/{gateway_id}/policy` with the bearer token and the entity tag of what was judged last. A cloud
+//! that offers it holds the question until there is something new. Whatever goes wrong here, a policy stands: the last good
+//! one, or the configuration's.
 
-use super::age::Age;
+use super::ack::{Ack, is_of_security};
 use super::compile::Ground;
 use super::document::Addressee;
-use super::fault::{Code, Faults};
+use super::events::Severity;
+use super::fault::{Code, Faults, Warnings};
+use super::hint;
 use super::json::MOST_BYTES;
-use super::pace::Pace;
+use super::kept::Kept;
+use super::offer::Offers;
+use super::pace::{Pace, Rate};
+use super::route::{self, Route};
 use super::standing::{CloudState, Outcome, Standing};
+use super::told::Told;
 use super::trouble::Trouble;
+use super::uplink::Outbox;
+use super::uplink::task::{Events, Uplink};
 use crate::clock::Clock;
 use crate::config::{ChargerConfig, CloudConfig};
 use crate::policy::Policy;
 use crate::site::Site;
+use crate::status::Status;
 use crate::time::{Duration, Moment};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{ETAG, HeaderMap, IF_NONE_MATCH};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Response, StatusCode};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-
-/// The longest that one question takes, from connecting to the last byte: 1 MiB over a very slow line. It is never longer
-/// than the time between two questions, as an answer after that is of no use.
-const LONGEST_ANSWER: Duration = Duration::from_secs(30);
-
-/// A question is given at least this long.
-const SHORTEST_ANSWER: Duration = Duration::from_secs(1);
 
 /// The age of the policy is looked at this often, whatever was announced: the wall clock may be set at any time.
 const LONGEST_LOOK: Duration = Duration::from_secs(60);
 
 /// Documents are kept on disk no more often than this: a cloud that changes its mind all day must not wear out the card.
 const SAVE_GAP: Duration = Duration::from_secs(60);
-
-/// What a gateway's id must not say plainly in a path: all but the unreserved characters of RFC 3986.
-const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Puts the bytes on disk for good, in place of the ones before. It may wait for the disk.
 pub type Save = Arc<dyn Fn(&[u8]) -> io::Result<()> + Send + Sync>;
@@ -57,6 +57,10 @@ pub struct Setup {
     pub kept: Option<Vec<u8>>,
     /// Keeps the last good document.
     pub save: Save,
+    /// What the daemon shows: its alarms go to the cloud as events.
+    pub status: watch::Receiver<Arc<Status>>,
+    /// Sessions that the cloud does not have yet.
+    pub sessions: Option<Arc<dyn Outbox>>,
     /// The time.
     pub clock: Clock,
     /// Once true, what waits to be kept is kept, and the task ends.
@@ -76,7 +80,7 @@ pub struct Cloud {
 
 /// Begins to ask. The policy that holds until the first answer is there when this returns.
 pub fn spawn(setup: Setup) -> Cloud {
-    let Setup { config, site, chargers, local, kept, save, clock, stop } = setup;
+    let Setup { config, site, chargers, local, kept, save, status, sessions, clock, stop } = setup;
     let usable = config.filter(|config| {
         if !config.allow_unsigned {
             tracing::warn!(
@@ -97,7 +101,7 @@ pub fn spawn(setup: Setup) -> Cloud {
             "policy: the copy on disk cannot be used; [policy] of the configuration holds until the cloud answers"
         );
     }
-    if config.token.is_some() && is_plain(&config.url) {
+    if config.token.is_some() && route::is_plain(&config.url) {
         tracing::warn!(
             url = config.url,
             "policy cloud: the token goes over plain http; everybody on the way can read it"
@@ -107,10 +111,39 @@ pub fn spawn(setup: Setup) -> Cloud {
     if let Some(version) = view.state.version {
         tracing::info!(version, "policy: the copy on disk holds until the cloud answers");
     }
+    // What stood before a restart is told once more: the word about it may have been lost with the process.
+    let held = kept.as_deref().and_then(Kept::decode).filter(|_| view.state.version.is_some());
+    let held = held.map(|kept| {
+        let (etag, at) = (kept.header.etag.as_deref(), kept.header.confirmed_at);
+        Ack::applied(&kept.document, etag, &Warnings::default(), at)
+    });
     let (policy_sender, policy) = watch::channel(view.policy);
     let (state_sender, state) = watch::channel(view.state);
-    let told = Told { policy: policy_sender, state: state_sender, trouble: None };
-    let task = tokio::spawn(run(standing, config, save, clock, told, stop));
+    let (ack_sender, ack) = watch::channel(None);
+    let (offers_sender, offers) = watch::channel(Offers::default());
+    // The standard library's only dice.
+    let events = Events::new(RandomState::new().hash_one(clock.wall()));
+    events.tell(|queue| queue.happened("gateway-started", Severity::Info, "the gateway has started", clock.wall()));
+    let told =
+        Told { policy: policy_sender, state: state_sender, ack: ack_sender, events: events.clone(), trouble: None };
+    let route = Arc::new(Route::new(config));
+    let uplink = Uplink { route: route.clone(), offers, ack, events, status, state: state.clone(), sessions, clock };
+    let question = Question {
+        pace: Pace::new(route.gateway_id()),
+        route,
+        rate: Rate::default(),
+        offers: offers_sender,
+        hinted: Arc::default(),
+        refused: None,
+    };
+    let keeping = Keeping { save, waiting: None, last: None, is_failing: false };
+    let task = tokio::spawn(async move {
+        let hints = (question.route.clone(), uplink.offers.clone(), question.hinted.clone());
+        tokio::select! {
+            () = Edge { standing, question, keeping, told, held, clock }.run(stop) => {}
+            () = async { tokio::join!(hint::task::listen(&hints.0, hints.1, &hints.2), uplink.run()); std::future::pending().await } => {}
+        }
+    });
     Cloud { policy, state, task }
 }
 
@@ -125,54 +158,126 @@ fn alone(local: Policy, mut stop: watch::Receiver<bool>) -> Cloud {
     Cloud { policy, state, task }
 }
 
-async fn run(
-    mut standing: Standing,
-    config: CloudConfig,
-    save: Save,
+/// All that asking and judging needs.
+struct Edge {
+    standing: Standing,
+    question: Question,
+    keeping: Keeping,
+    told: Told,
+    /// What the cloud is to hear of the document that stands.
+    held: Option<Ack>,
     clock: Clock,
-    mut told: Told,
-    mut stop: watch::Receiver<bool>,
-) {
-    // A second call fails and changes nothing: some other part of the program was first.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut pace = Pace::new(&config.gateway_id);
-    let mut keeping = Keeping { save, waiting: None, last: None, is_failing: false };
-    let mut question = Question { config: Arc::new(config), client: None };
-    let mut wait = Duration::ZERO;
-    loop {
-        let etag = standing.etag().map(str::to_owned);
-        let reply = {
-            let pause = wait;
-            let round = async {
-                keeping.keep(&clock).await;
-                tokio::time::sleep(pause).await;
-                question.ask(etag).await
-            };
-            tokio::pin!(round);
-            loop {
-                let view = standing.look(clock.now(), clock.wall());
-                let next = view.next.unwrap_or(LONGEST_LOOK).min(LONGEST_LOOK);
-                told.tell(view.policy, view.state);
-                tokio::select! {
-                    reply = &mut round => break Some(reply),
-                    () = stopped(&mut stop) => break None,
-                    () = tokio::time::sleep(next) => {}
+}
+
+impl Edge {
+    async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut next = Next::Asks(Duration::ZERO);
+        loop {
+            let Some(answer) = self.round(next, &mut stop).await else { return self.keeping.write().await };
+            next = match answer {
+                Ok(answer) => {
+                    self.told.end_of_trouble();
+                    let is_early = answer.is_early(self.clock.now());
+                    let is_new = self.take(answer);
+                    let can_wait = self.standing.etag().is_some() || self.question.refused.is_some();
+                    let now = self.clock.now();
+                    self.question.next(self.standing.refresh(), can_wait && (is_new || !is_early), now)
                 }
-            }
+                Err(trouble) => {
+                    let wait = self.question.pace.after_failure();
+                    self.told.trouble(trouble, wait);
+                    Next::Fails(wait)
+                }
+            };
+        }
+    }
+
+    /// Waits, asks, and tells meanwhile what becomes of the policy's age; `None`: it is time to stop.
+    async fn round(&mut self, next: Next, stop: &mut watch::Receiver<bool>) -> Option<Result<Answer, Trouble>> {
+        let Edge { standing, question, keeping, told, clock, .. } = self;
+        let (etag, refresh) = (standing.etag().map(str::to_owned), standing.refresh());
+        let round = async {
+            keeping.keep(clock).await;
+            question.wait(next, clock).await;
+            question.ask(etag, refresh, clock).await
         };
-        let Some(reply) = reply else { return keeping.write().await };
-        wait = match reply {
-            Ok(reply) => {
-                told.end_of_trouble();
-                take(reply, &mut standing, &mut keeping, &clock);
-                pace.after_answer(standing.refresh())
+        tokio::pin!(round);
+        loop {
+            let view = standing.look(clock.now(), clock.wall());
+            let look = view.next.unwrap_or(LONGEST_LOOK).min(LONGEST_LOOK);
+            told.tell(view.policy, view.state);
+            tokio::select! {
+                answer = &mut round => return Some(answer),
+                () = stopped(stop) => return None,
+                () = tokio::time::sleep(look) => {}
             }
-            Err(trouble) => {
-                let wait = pace.after_failure();
-                told.trouble(trouble, wait);
-                wait
+        }
+    }
+
+    /// Takes in what the cloud said, and lets it know what became of that; was it anything new?
+    fn take(&mut self, answer: Answer) -> bool {
+        let (now, wall) = (self.clock.now(), self.clock.wall());
+        let ack = match answer.reply {
+            // What was refused is still there.
+            Reply::Unchanged if answer.is_of_refused => return false,
+            Reply::Unchanged => {
+                self.standing.confirm(now);
+                self.held.clone()
             }
+            Reply::TooLarge => {
+                let faults = Faults::one(Code::TooLarge, "", format!("is longer than {MOST_BYTES} bytes"));
+                self.standing.refuse(faults.clone());
+                Some(self.refuse(None, answer.etag, &faults))
+            }
+            Reply::Document(bytes) => match self.standing.offer(&bytes, answer.etag.clone(), now, wall) {
+                Outcome::Confirmed => {
+                    let ack = || Ack::applied(&bytes, answer.etag.as_deref(), &Warnings::default(), wall);
+                    self.question.refused = None;
+                    Some(self.held.get_or_insert_with(ack).clone())
+                }
+                Outcome::Taken { keep, warnings } => {
+                    self.question.refused = None;
+                    self.keeping.waiting = Some(keep);
+                    let ack = Ack::applied(&bytes, answer.etag.as_deref(), &warnings, wall);
+                    self.taken(&warnings);
+                    Some(self.held.insert(ack).clone())
+                }
+                Outcome::Refused(faults) => Some(self.refuse(Some(&bytes), answer.etag, &faults)),
+            },
         };
+        // The policy is out before the word about it.
+        let view = self.standing.look(now, wall);
+        self.told.tell(view.policy, view.state);
+        ack.is_some_and(|ack| self.told.ack(ack))
+    }
+
+    fn taken(&self, warnings: &Warnings) {
+        let version = self.standing.look(self.clock.now(), self.clock.wall()).state.version;
+        if warnings.is_empty() {
+            tracing::info!(version, "policy: a new document of the cloud holds");
+        } else {
+            tracing::warn!(version, %warnings, "policy: a new document of the cloud holds, with warnings");
+        }
+    }
+
+    fn refuse(&mut self, bytes: Option<&[u8]>, etag: Option<String>, faults: &Faults) -> Ack {
+        let ack = Ack::rejected(bytes, etag.as_deref(), faults);
+        // What only has to wait for its time is asked for again and again.
+        let is_for_good = !faults.has(Code::NotYetValid) && !faults.has(Code::Expired);
+        self.question.refused = etag.filter(|_| is_for_good);
+        if self.told.is_news(&ack) {
+            tracing::warn!(
+                refused = %faults,
+                standing = self.told.state.borrow().version,
+                "policy: the cloud's document is refused as a whole, the last good policy stands; correct it there"
+            );
+            for fault in faults.listed().iter().filter(|fault| is_of_security(fault.code)) {
+                let id = format!("policy-{}", fault.code.word());
+                let wall = self.clock.wall();
+                self.told.events.tell(|queue| queue.happened(&id, Severity::Security, &fault.to_string(), wall));
+            }
+        }
+        ack
     }
 }
 
@@ -184,95 +289,95 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// What the cloud answered.
+struct Answer {
+    reply: Reply,
+    etag: Option<String>,
+    /// The question was about a document that was refused, not about the one that stands.
+    is_of_refused: bool,
+    /// It was asked to hold the question for so long.
+    held: Option<Duration>,
+    asked_at: Moment,
+}
+
+impl Answer {
+    /// Did the cloud answer at once, although it was asked to wait? With nothing new in it, it is asked as one that cannot.
+    fn is_early(&self, now: Moment) -> bool {
+        self.held.is_some_and(|held| now.since(self.asked_at) < held / 2)
+    }
+}
+
 enum Reply {
     Unchanged,
-    Document {
-        bytes: Vec<u8>,
-        etag: Option<String>,
-    },
+    Document(Vec<u8>),
     /// More than is read.
     TooLarge,
 }
 
-fn take(reply: Reply, standing: &mut Standing, keeping: &mut Keeping, clock: &Clock) {
-    let before = standing.look(clock.now(), clock.wall()).state;
-    let refused = match reply {
-        Reply::Unchanged => return standing.confirm(clock.now()),
-        Reply::TooLarge => {
-            let faults = Faults::one(Code::TooLarge, "", format!("is longer than {MOST_BYTES} bytes"));
-            standing.refuse(faults.clone());
-            faults
-        }
-        Reply::Document { bytes, etag } => match standing.offer(&bytes, etag, clock.now(), clock.wall()) {
-            Outcome::Confirmed => return,
-            Outcome::Taken { keep, warnings } => {
-                let version = standing.look(clock.now(), clock.wall()).state.version;
-                if warnings.is_empty() {
-                    tracing::info!(version, "policy: a new document of the cloud holds");
-                } else {
-                    tracing::warn!(version, %warnings, "policy: a new document of the cloud holds, with warnings");
-                }
-                keeping.waiting = Some(keep);
-                return;
-            }
-            Outcome::Refused(faults) => faults,
-        },
-    };
-    let refused = refused.to_string();
-    if before.refused.as_ref() != Some(&refused) {
-        tracing::warn!(
-            refused,
-            standing = before.version,
-            "policy: the cloud's document is refused as a whole, the last good policy stands; correct it there"
-        );
-    }
+/// What the next round begins with.
+#[derive(Clone, Copy)]
+enum Next {
+    /// A pause, which a hint cuts short.
+    Asks(Duration),
+    /// A pause after a failure, which nothing cuts short.
+    Fails(Duration),
 }
 
-/// Asks, and builds what it takes to ask.
+/// Asks, as often as it should.
 struct Question {
-    config: Arc<CloudConfig>,
-    /// Built at the first question that can: with no CA certificates (yet) there is no TLS.
-    client: Option<Client>,
+    route: Arc<Route>,
+    pace: Pace,
+    rate: Rate,
+    /// As the cloud's last answer said.
+    offers: watch::Sender<Offers>,
+    hinted: Arc<Notify>,
+    /// The entity tag of a document that was refused for good: it need not come again.
+    refused: Option<String>,
 }
 
 impl Question {
-    async fn ask(&mut self, etag: Option<String>) -> Result<Reply, Trouble> {
-        let client = match &self.client {
-            Some(client) => client,
-            None => self.client.insert(build(&self.config).map_err(|error| Trouble::NoClient(words(error)))?),
-        };
-        let url = &self.config.url;
-        let gateway = utf8_percent_encode(&self.config.gateway_id, &RESERVED);
-        let mut request = client.get(format!("{}/v1/gateways/{gateway}/policy", url.trim_end_matches('/')));
-        if let Some(token) = &self.config.token {
-            request = request.bearer_auth(&token.0);
+    async fn wait(&self, next: Next, clock: &Clock) {
+        match next {
+            Next::Fails(pause) => tokio::time::sleep(pause).await,
+            Next::Asks(pause) => {
+                let hinted = async {
+                    self.hinted.notified().await;
+                    tokio::time::sleep(self.rate.rest_of_hint(clock.now())).await;
+                };
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = hinted => {}
+                }
+            }
         }
+    }
+
+    async fn ask(&mut self, held: Option<String>, refresh: Duration, clock: &Clock) -> Result<Answer, Trouble> {
+        let (etag, is_of_refused) = (self.refused.clone().or(held), self.refused.is_some());
+        let held = self.offers.borrow().hold(refresh).filter(|_| etag.is_some());
+        let asked_at = clock.now();
+        self.rate.ask(asked_at);
+        let place = held.map_or("policy".into(), |held| format!("policy?wait={}", held.as_secs()));
+        let mut request = self.route.get(&place)?.timeout(self.route.answer() + held.unwrap_or_default());
         if let Some(etag) = &etag {
             request = request.header(IF_NONE_MATCH, etag);
         }
-        let response = request.send().await.map_err(trouble)?;
-        match response.status() {
-            StatusCode::OK => read(response).await,
-            StatusCode::NOT_MODIFIED if etag.is_some() => Ok(Reply::Unchanged),
-            other => Err(Trouble::Status(other.as_u16())),
-        }
+        let response = request.send().await.map_err(route::trouble)?;
+        let (offers, theirs) = (Offers::read(response.headers()), tag(response.headers()));
+        let reply = match response.status() {
+            StatusCode::OK => read(response).await?,
+            StatusCode::NOT_MODIFIED if etag.is_some() => Reply::Unchanged,
+            other => return Err(Trouble::Status(other.as_u16())),
+        };
+        self.offers.send_if_modified(|told| std::mem::replace(told, offers) != offers);
+        Ok(Answer { reply, etag: theirs, is_of_refused, held, asked_at })
     }
-}
 
-fn build(config: &CloudConfig) -> reqwest::Result<Client> {
-    let answer = config.refresh.clamp(SHORTEST_ANSWER, LONGEST_ANSWER);
-    let builder = Client::builder()
-        .user_agent(concat!("headroom/", env!("CARGO_PKG_VERSION")))
-        // The token is for this address and no other.
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .timeout(answer);
-    // Plain http needs no certificates, and must work on a machine that has none.
-    if is_plain(&config.url) { builder.tls_certs_only([]).build() } else { builder.build() }
-}
-
-fn is_plain(url: &str) -> bool {
-    url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"))
+    /// After an answer: at once, to be held there, where the cloud does that and it is of use; else after the usual time.
+    fn next(&mut self, refresh: Duration, is_of_use: bool, now: Moment) -> Next {
+        let usual = self.pace.after_answer(refresh);
+        let is_held = self.offers.borrow().hold(refresh).is_some();
+        Next::Asks(if is_held && is_of_use { self.rate.rest(now) } else { usual })
+    }
 }
 
 /// Reads no more than a document may have, whatever length is announced.
@@ -280,33 +385,18 @@ async fn read(mut response: Response) -> Result<Reply, Trouble> {
     if response.content_length().is_some_and(|length| length > MOST_BYTES as u64) {
         return Ok(Reply::TooLarge);
     }
-    let etag = tag(response.headers());
     let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(trouble)? {
+    while let Some(chunk) = response.chunk().await.map_err(route::trouble)? {
         if bytes.len() + chunk.len() > MOST_BYTES {
             return Ok(Reply::TooLarge);
         }
         bytes.extend_from_slice(&chunk);
     }
-    Ok(Reply::Document { bytes, etag })
+    Ok(Reply::Document(bytes))
 }
 
 fn tag(headers: &HeaderMap) -> Option<String> {
     headers.get(ETAG)?.to_str().ok().map(str::to_owned)
-}
-
-fn trouble(error: reqwest::Error) -> Trouble {
-    if error.is_timeout() { Trouble::TooSlow } else { Trouble::NoAnswer(words(error)) }
-}
-
-/// The innermost cause, which says most; without the address, which may hold a password.
-fn words(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }
 
 /// What waits to be kept on disk.
@@ -342,60 +432,6 @@ impl Keeping {
                 tracing::warn!(%error, "policy: cannot be kept on disk; it holds until a restart. Check the disk");
             }
             Err(_) => {}
-        }
-    }
-}
-
-/// What others have been told.
-struct Told {
-    policy: watch::Sender<Arc<Policy>>,
-    state: watch::Sender<CloudState>,
-    trouble: Option<Trouble>,
-}
-
-impl Told {
-    fn tell(&mut self, policy: Arc<Policy>, state: CloudState) {
-        let state = CloudState { trouble: self.trouble.as_ref().map(Trouble::to_string), ..state };
-        let before = self.state.borrow().age;
-        let version = state.version.or(self.state.borrow().version);
-        match (before, state.age) {
-            (before, now) if before == now => {}
-            (Age::Stale, Age::Fresh) => tracing::info!(version, "policy: confirmed by the cloud"),
-            // Told already: a new document holds.
-            (_, Age::Fresh) => {}
-            (_, Age::Stale) => {
-                tracing::warn!(version, "policy: not confirmed lately, or the clock is wrong; it stands")
-            }
-            (_, Age::Grace) => {
-                tracing::warn!(version, "policy: over, in its time of grace; it stands. Renew it in the cloud")
-            }
-            (_, Age::Default) => {
-                tracing::warn!(version, "policy: its time of grace is over; [policy] of the configuration holds");
-            }
-        }
-        // The policy first: who hears of the state must find its policy in force.
-        self.policy.send_if_modified(|told| {
-            let is_new = !Arc::ptr_eq(told, &policy);
-            *told = policy;
-            is_new
-        });
-        self.state.send_if_modified(|told| {
-            let is_new = *told != state;
-            *told = state;
-            is_new
-        });
-    }
-
-    fn trouble(&mut self, trouble: Trouble, wait: Duration) {
-        if !self.trouble.as_ref().is_some_and(|before| before.is_like(&trouble)) {
-            tracing::warn!(%trouble, wait_s = wait.as_secs(), "policy cloud: cannot be asked, the last good policy stands; asks on");
-        }
-        self.trouble = Some(trouble);
-    }
-
-    fn end_of_trouble(&mut self) {
-        if self.trouble.take().is_some() {
-            tracing::info!("policy cloud: answers again");
         }
     }
 }

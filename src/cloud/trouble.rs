@@ -13,6 +13,8 @@ pub enum Trouble {
     TooSlow,
     /// Not 200 and not 304.
     Status(u16),
+    /// An answer that is none to what was asked.
+    Meaningless,
 }
 
 impl Trouble {
@@ -33,6 +35,7 @@ impl fmt::Display for Trouble {
             }
             Trouble::NoAnswer(why) => write!(f, "no answer ({why}); check the network and cloud.url"),
             Trouble::TooSlow => f.write_str("no complete answer in time"),
+            Trouble::Meaningless => f.write_str("not an answer to our question; check cloud.url"),
             Trouble::Status(status) => write!(f, "HTTP {status}: {}", advice(*status)),
         }
     }

@@ -79,7 +79,7 @@ impl Daemon {
 
         let (status, seen) = watch::channel(Arc::new(Status::default()));
         let (stop, stopping) = watch::channel(false);
-        let cloud = cloud::spawn(cloud_setup(&config, folder.as_ref(), clock, stopping.clone()));
+        let cloud = cloud::spawn(cloud_setup(&config, folder.as_ref(), seen.clone(), clock, stopping.clone()));
         let rights = rights::Desk::new(cloud.policy, folder.clone());
         let policy = rights.subscribe();
         let (mut edges, mut last_words) = (Vec::new(), vec![cloud.task]);
@@ -262,6 +262,7 @@ fn recorder(config: &Config, state: &State, policy: &PolicyWatch, clock: Clock) 
 fn cloud_setup(
     config: &Config,
     folder: Option<&Arc<Folder>>,
+    status: watch::Receiver<Arc<Status>>,
     clock: Clock,
     stop: watch::Receiver<bool>,
 ) -> cloud::Setup {
@@ -274,6 +275,8 @@ fn cloud_setup(
         local: config.policy.clone(),
         kept,
         save: Arc::new(move |bytes| folder.as_ref().map_or(Ok(()), |folder| folder.write(keep::POLICY, bytes))),
+        status,
+        sessions: None,
         clock,
         stop,
     }

@@ -1,0 +1,155 @@
+//! What became of a document? Told to the cloud once for each outcome, not with each question.
+
+use super::fault::{Code, Faults, Warnings};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+/// As it goes to `…/policy/ack`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Ack {
+    /// The document's; `null` where it has none that can be read.
+    epoch: Option<u64>,
+    version: Option<u64>,
+    /// Of the bytes as they came, in lower-case hexadecimal; `null` where reading stopped before their end.
+    sha256: Option<String>,
+    /// The cloud's own name for these bytes.
+    etag: Option<String>,
+    result: Outcome,
+    /// Of the first fault.
+    code: Option<&'static str>,
+    faults: Vec<AckFault>,
+    warnings: Vec<String>,
+    applied_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    Applied,
+    Rejected,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct AckFault {
+    pointer: String,
+    code: &'static str,
+    text: String,
+}
+
+/// The numbers of a document, whatever else is wrong with it.
+#[derive(Default, Deserialize)]
+struct Numbers<'a> {
+    #[serde(borrow)]
+    epoch: Option<&'a RawValue>,
+    #[serde(borrow)]
+    version: Option<&'a RawValue>,
+}
+
+impl Ack {
+    /// It holds since `at`.
+    pub fn applied(bytes: &[u8], etag: Option<&str>, warnings: &Warnings, at: DateTime<Utc>) -> Self {
+        let warnings = warnings.listed().map(str::to_owned).collect();
+        Ack { warnings, applied_at: Some(at), ..Ack::about(Some(bytes), etag, Outcome::Applied) }
+    }
+
+    /// It is refused; `None`: there are no bytes, as reading stopped.
+    pub fn rejected(bytes: Option<&[u8]>, etag: Option<&str>, faults: &Faults) -> Self {
+        let listed = faults.listed().iter().map(|fault| AckFault {
+            pointer: fault.pointer.clone(),
+            code: fault.code.word(),
+            text: fault.text.clone(),
+        });
+        let code = faults.listed().first().map(|fault| fault.code.word());
+        Ack { code, faults: listed.collect(), ..Ack::about(bytes, etag, Outcome::Rejected) }
+    }
+
+    fn about(bytes: Option<&[u8]>, etag: Option<&str>, result: Outcome) -> Self {
+        let numbers: Numbers = bytes.and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
+        let number = |raw: Option<&RawValue>| raw.and_then(|raw| raw.get().parse().ok());
+        Ack {
+            epoch: number(numbers.epoch),
+            version: number(numbers.version),
+            sha256: bytes.map(|bytes| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()),
+            etag: etag.map(str::to_owned),
+            result,
+            code: None,
+            faults: vec![],
+            warnings: vec![],
+            applied_at: None,
+        }
+    }
+
+    /// Is it about the same bytes, with the same outcome?
+    pub fn is_like(&self, other: &Ack) -> bool {
+        let what = |ack: &Ack| (ack.version, ack.sha256.clone(), ack.result, ack.code);
+        // Without bytes only the cloud's name for them can tell two documents apart.
+        what(self) == what(other) && (self.sha256.is_some() || self.etag == other.etag)
+    }
+
+    /// As JSON.
+    pub fn encode(&self) -> Vec<u8> {
+        // Texts and numbers always become JSON.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// What makes a fault one of security rather than of writing: someone replays, or mixes up gateways.
+pub fn is_of_security(code: Code) -> bool {
+    matches!(code, Code::Rollback | Code::Equivocation | Code::OtherGateway | Code::OtherLocation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn as_json(ack: &Ack) -> Value {
+        serde_json::from_slice(&ack.encode()).unwrap()
+    }
+
+    #[test]
+    fn an_applied_document_is_told_with_its_numbers_hash_and_warnings() {
+        let mut warnings = Warnings::default();
+        warnings.effect("quotas: not enforced");
+        let at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let ack = Ack::applied(br#"{"epoch": 3, "version": 7}"#, Some("\"a\""), &warnings, at);
+        let expected = json!({
+            "epoch": 3, "version": 7, "etag": "\"a\"", "result": "applied", "code": null, "faults": [],
+            // By sha256sum of coreutils.
+            "sha256": "e7c87991af626ea02b376f972353a40a94345faa2a081d3f0ca39276424570f7",
+            "warnings": ["quotas: not enforced"], "applied_at": "2027-01-15T08:00:00Z",
+        });
+        assert_eq!(as_json(&ack), expected);
+    }
+
+    #[test]
+    fn a_refused_document_is_told_with_all_its_faults() {
+        let faults = Faults::one(Code::Rollback, "/version", "version 6 after 7");
+        let ack = as_json(&Ack::rejected(Some(br#"{"version": 6, "epoch": "x"}"#), None, &faults));
+        assert_eq!((&ack["version"], &ack["epoch"], &ack["code"]), (&json!(6), &Value::Null, &json!("rollback")));
+        let fault = json!({"pointer": "/version", "code": "rollback", "text": "version 6 after 7"});
+        assert_eq!((&ack["faults"], &ack["result"]), (&json!([fault]), &json!("rejected")));
+    }
+
+    #[test]
+    fn what_cannot_be_read_has_a_hash_and_no_numbers() {
+        let faults = Faults::one(Code::Syntax, "", "no JSON");
+        let ack = as_json(&Ack::rejected(Some(b"\xff{{{"), None, &faults));
+        assert!(ack["version"].is_null() && ack["sha256"].as_str().is_some_and(|hash| hash.len() == 64), "{ack}");
+    }
+
+    #[test]
+    fn the_same_outcome_is_told_once_and_another_one_anew() {
+        let rejected = |bytes: Option<&[u8]>, etag, code| Ack::rejected(bytes, etag, &Faults::one(code, "", ""));
+        let first = rejected(Some(b"{}"), Some("1"), Code::Missing);
+        assert!(first.is_like(&rejected(Some(b"{}"), Some("2"), Code::Missing)));
+        assert!(!first.is_like(&rejected(Some(b"{ }"), Some("1"), Code::Missing)));
+        assert!(!first.is_like(&rejected(Some(b"{}"), Some("1"), Code::Expired)));
+        assert!(!first.is_like(&Ack::applied(b"{}", None, &Warnings::default(), DateTime::default())));
+        let endless = rejected(None, Some("1"), Code::TooLarge);
+        assert!(endless.is_like(&rejected(None, Some("1"), Code::TooLarge)));
+        assert!(!endless.is_like(&rejected(None, Some("2"), Code::TooLarge)));
+    }
+}

@@ -1,0 +1,232 @@
+//! What should the cloud hear of? Alarms and events wait here until it has them; where there are too many the least
+//! important go first.
+//!
+//! An event has a key of its own. What changes after it was sent (it is over, or it came again) is sent under the same key
+//! with a higher revision, so that the cloud keeps one line for it however often an answer is lost.
+
+use crate::status::{Alarm, Severity as AlarmSeverity, Status};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// So many events are kept: a fortnight of a bad line, some 100 kB of memory.
+const MOST_EVENTS: usize = 200;
+
+/// What comes again within this is the same event: a loose wire is one line, not a hundred.
+const REOPENS: TimeDelta = TimeDelta::minutes(10);
+
+/// Texts are for people; a longer one is cut.
+const MOST_TEXT: usize = 500;
+
+/// Of the daemon's own state nothing is told before: at the start nothing has been heard, and all is on fallback.
+const SETTLED_S: u64 = 30;
+
+/// How important, the most first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Someone may be at work who should not: a rolled-back policy, or one for another gateway.
+    Security,
+    /// Cars are on fallback, or a fuse is over its limit.
+    Fault,
+    /// Someone should look today.
+    Warning,
+    /// Good to know.
+    Info,
+}
+
+/// Something that happened, or lasts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Event {
+    key: String,
+    /// Counts up with each change of what is told.
+    revision: u32,
+    /// Of what it speaks, such as `meter-grid-lost`.
+    pub id: String,
+    /// How important.
+    pub severity: Severity,
+    since: DateTime<Utc>,
+    /// `null` while it lasts.
+    until: Option<DateTime<Utc>>,
+    /// How often it began.
+    count: u32,
+    text: String,
+}
+
+#[derive(Debug)]
+struct Entry {
+    event: Event,
+    /// The revision that the cloud has; 0: none.
+    sent: u32,
+}
+
+impl Entry {
+    fn is_unsent(&self) -> bool {
+        self.event.revision > self.sent
+    }
+
+    fn is_settled(&self) -> bool {
+        !self.is_unsent() && self.event.until.is_some()
+    }
+}
+
+/// What is sent at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Batch {
+    /// The most important first, of one importance the oldest.
+    pub events: Vec<Event>,
+    /// How many were dropped unsent since the process started.
+    dropped: u64,
+}
+
+impl Batch {
+    /// As JSON.
+    pub fn encode(&self) -> Vec<u8> {
+        // Texts and numbers always become JSON.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// The events that wait, and those that last.
+#[derive(Debug)]
+pub struct Queue {
+    /// Tells this run of the process from all others.
+    run: u64,
+    made: u64,
+    /// In the order in which they first began.
+    entries: Vec<Entry>,
+    dropped: u64,
+    /// The daemon's alarms that last, by id.
+    alarms: BTreeSet<String>,
+}
+
+impl Queue {
+    /// Empty; `run` is another number for each run of the process.
+    pub fn new(run: u64) -> Self {
+        Queue { run, made: 0, entries: vec![], dropped: 0, alarms: BTreeSet::new() }
+    }
+
+    /// Something begins, or lasts on.
+    pub fn begin(&mut self, id: &str, severity: Severity, text: &str, now: DateTime<Utc>) {
+        if let Some(entry) = self.entries.iter_mut().rev().find(|entry| entry.event.id == id) {
+            let event = &mut entry.event;
+            match event.until {
+                None => return,
+                Some(until) if now - until < REOPENS => {
+                    event.until = None;
+                    event.count += 1;
+                    event.revision += 1;
+                    event.text = cut(text);
+                    return;
+                }
+                Some(_) => {}
+            }
+        }
+        self.made += 1;
+        let key = format!("{:016x}-{}", self.run, self.made);
+        let (id, text) = (id.to_owned(), cut(text));
+        let event = Event { key, revision: 1, id, severity, since: now, until: None, count: 1, text };
+        self.entries.push(Entry { event, sent: 0 });
+        self.drop_least(now);
+    }
+
+    /// It is over, if it lasted.
+    pub fn end(&mut self, id: &str, now: DateTime<Utc>) {
+        let lasting = self.entries.iter_mut().find(|entry| entry.event.id == id && entry.event.until.is_none());
+        if let Some(Entry { event, .. }) = lasting {
+            event.until = Some(now.max(event.since));
+            event.revision += 1;
+        }
+    }
+
+    /// Something that has no length.
+    pub fn happened(&mut self, id: &str, severity: Severity, text: &str, now: DateTime<Utc>) {
+        self.begin(id, severity, text, now);
+        self.end(id, now);
+    }
+
+    /// What the daemon shows now: its alarms, and who is on fallback.
+    pub fn see(&mut self, status: &Status) {
+        if status.uptime_s < SETTLED_S {
+            return;
+        }
+        let on_fallback: Vec<&str> =
+            status.evses.iter().filter(|evse| is_fallback(&evse.reason)).map(|evse| &*evse.id).collect();
+        let fallback = (!on_fallback.is_empty()).then(|| Alarm {
+            id: "fallback".into(),
+            severity: AlarmSeverity::Error,
+            text: format!(
+                "{} of {} EVSEs on fallback: {}",
+                on_fallback.len(),
+                status.evses.len(),
+                on_fallback.join(", ")
+            ),
+            since: status.at,
+        });
+        let lasting: BTreeSet<String> = status.alarms.iter().chain(&fallback).map(|alarm| alarm.id.clone()).collect();
+        for alarm in status
+            .alarms
+            .iter()
+            .chain(&fallback)
+            .filter(|alarm| !self.alarms.contains(&alarm.id))
+            .cloned()
+            .collect::<Vec<_>>()
+        {
+            let severity = match alarm.severity {
+                AlarmSeverity::Error => Severity::Fault,
+                AlarmSeverity::Warning => Severity::Warning,
+            };
+            self.begin(&alarm.id, severity, &alarm.text, alarm.since);
+        }
+        for over in std::mem::replace(&mut self.alarms, lasting.clone()).difference(&lasting) {
+            self.end(over, status.at);
+        }
+    }
+
+    /// What is to be sent next; `None`: the cloud has everything.
+    pub fn next_batch(&self, most: usize) -> Option<Batch> {
+        let mut events: Vec<&Event> =
+            self.entries.iter().filter(|entry| entry.is_unsent()).map(|entry| &entry.event).collect();
+        events.sort_by_key(|event| event.severity);
+        events.truncate(most);
+        let events: Vec<Event> = events.into_iter().cloned().collect();
+        (!events.is_empty()).then_some(Batch { events, dropped: self.dropped })
+    }
+
+    /// The cloud has these.
+    pub fn sent(&mut self, batch: &Batch) {
+        for event in &batch.events {
+            if let Some(entry) = self.entries.iter_mut().find(|entry| entry.event.key == event.key) {
+                entry.sent = entry.sent.max(event.revision);
+            }
+        }
+    }
+
+    /// Room is made by what the cloud has and nobody waits for, then by the least important, of these the oldest.
+    fn drop_least(&mut self, now: DateTime<Utc>) {
+        self.entries
+            .retain(|entry| !entry.is_settled() || entry.event.until.is_some_and(|until| now - until < REOPENS));
+        if self.entries.len() <= MOST_EVENTS {
+            return;
+        }
+        let rank = |entry: &Entry| (entry.is_settled(), entry.event.severity);
+        let highest = self.entries.iter().map(rank).max();
+        if let Some(least) = self.entries.iter().position(|entry| Some(rank(entry)) == highest) {
+            let entry = self.entries.remove(least);
+            self.dropped += u64::from(entry.is_unsent());
+        }
+    }
+}
+
+/// Reasons of setpoints that mean fallback; a charger out of reach has an alarm of its own.
+fn is_fallback(reason: &str) -> bool {
+    matches!(reason, "meter_lost" | "meter_wiring" | "breach")
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(MOST_TEXT).collect()
+}
+
+#[cfg(test)]
+#[path = "events_tests.rs"]
+mod tests;

@@ -1,0 +1,227 @@
+//! How does it get up there? Three lanes that know nothing of each other: each sends, waits ever longer where that fails,
+//! and sends again. Where the cloud does not offer to take something, its lane rests.
+
+use super::{MOST_RECORDS, Outbox, message, taken};
+use crate::clock::Clock;
+use crate::cloud::CloudState;
+use crate::cloud::ack::Ack;
+use crate::cloud::events::{Queue, Severity};
+use crate::cloud::offer::Offers;
+use crate::cloud::pace::Pace;
+use crate::cloud::route::{self, Route};
+use crate::cloud::trouble::Trouble;
+use crate::status::Status;
+use crate::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard};
+use tokio::sync::{Notify, watch};
+
+/// An answer to something that was sent is a list of keys at most; more is not read.
+const MOST_ANSWER: usize = 64 << 10;
+
+/// So many events go in one message.
+const MOST_EVENTS: usize = 50;
+
+/// From one message of events to the next: what flaps meanwhile is one change.
+const EVENTS_GAP: Duration = Duration::from_secs(2);
+
+/// An outbox that was empty is looked at again after this: sessions end a few times a day.
+const OUTBOX_LOOK: Duration = Duration::from_secs(10);
+
+/// The events that wait, for all who have one to tell.
+#[derive(Debug, Clone)]
+pub struct Events {
+    queue: Arc<Mutex<Queue>>,
+    news: Arc<Notify>,
+}
+
+impl Events {
+    /// None yet; `run` as for [`Queue::new`].
+    pub fn new(run: u64) -> Self {
+        Events { queue: Arc::new(Mutex::new(Queue::new(run))), news: Arc::new(Notify::new()) }
+    }
+
+    /// Says something to the queue, at once.
+    pub fn tell(&self, say: impl FnOnce(&mut Queue)) {
+        say(&mut self.queue());
+        self.news.notify_one();
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// What the lanes carry.
+pub struct Uplink {
+    pub route: Arc<Route>,
+    pub offers: watch::Receiver<Offers>,
+    /// The newest ack; an older one that has not gone out is of no use any more.
+    pub ack: watch::Receiver<Option<Arc<Ack>>>,
+    pub events: Events,
+    /// What the daemon shows, for its alarms.
+    pub status: watch::Receiver<Arc<Status>>,
+    pub state: watch::Receiver<CloudState>,
+    pub sessions: Option<Arc<dyn Outbox>>,
+    pub clock: Clock,
+}
+
+impl Uplink {
+    /// Sends for good.
+    pub async fn run(self) {
+        let Uplink { route, offers, ack, events, status, state, sessions, clock } = self;
+        let lane = |what| Lane {
+            what,
+            route: &route,
+            offers: offers.clone(),
+            pace: Pace::new(route.gateway_id()),
+            trouble: None,
+        };
+        tokio::join!(
+            acks(lane("policy/ack"), ack),
+            send_events(lane("events"), &events),
+            send_sessions(lane("sessions"), sessions),
+            see_alarms(&events, status),
+            see_cloud(&events, state, clock),
+        );
+    }
+}
+
+async fn acks(mut lane: Lane<'_>, mut newest: watch::Receiver<Option<Arc<Ack>>>) {
+    loop {
+        lane.is_wanted(|offers| offers.acks).await;
+        // A newer one takes the place of one that has not got through.
+        let ack = newest.borrow_and_update().clone();
+        let sent = match &ack {
+            Some(ack) => lane.post(ack.encode()).await,
+            None => Ok(vec![]),
+        };
+        match sent {
+            Ok(_) => {
+                lane.through();
+                if newest.changed().await.is_err() {
+                    return;
+                }
+            }
+            Err(trouble) => lane.rest(trouble).await,
+        }
+    }
+}
+
+async fn send_events(mut lane: Lane<'_>, events: &Events) {
+    loop {
+        lane.is_wanted(|offers| offers.events).await;
+        let batch = events.queue().next_batch(MOST_EVENTS);
+        let Some(batch) = batch else {
+            events.news.notified().await;
+            continue;
+        };
+        match lane.post(batch.encode()).await {
+            Ok(_) => {
+                events.queue().sent(&batch);
+                lane.through();
+                tokio::time::sleep(EVENTS_GAP).await;
+            }
+            Err(trouble) => lane.rest(trouble).await,
+        }
+    }
+}
+
+async fn send_sessions(mut lane: Lane<'_>, outbox: Option<Arc<dyn Outbox>>) {
+    let Some(outbox) = outbox else { return };
+    loop {
+        lane.is_wanted(|offers| offers.sessions).await;
+        let records = on_disk(&outbox, |outbox| outbox.next_batch(MOST_RECORDS)).await.unwrap_or_default();
+        if records.is_empty() {
+            tokio::time::sleep(OUTBOX_LOOK).await;
+            continue;
+        }
+        let (body, keys) = message(&records);
+        let answer = lane.post(body).await.map(|answer| taken(&answer, &keys));
+        match answer {
+            Ok(taken) if !taken.is_empty() => {
+                let _ = on_disk(&outbox, move |outbox| outbox.acked(&taken)).await;
+                lane.through();
+            }
+            Ok(_) => lane.rest(Trouble::Meaningless).await,
+            Err(trouble) => lane.rest(trouble).await,
+        }
+    }
+}
+
+/// An outbox may wait for its disk: not on the thread of those who wait for nothing. `None` where it fell over.
+async fn on_disk<T: Send + 'static>(
+    outbox: &Arc<dyn Outbox>,
+    ask: impl FnOnce(&dyn Outbox) -> T + Send + 'static,
+) -> Option<T> {
+    let outbox = outbox.clone();
+    tokio::task::spawn_blocking(move || ask(&*outbox)).await.ok()
+}
+
+async fn see_alarms(events: &Events, mut status: watch::Receiver<Arc<Status>>) {
+    while status.changed().await.is_ok() {
+        let seen = status.borrow_and_update().clone();
+        events.tell(|queue| queue.see(&seen));
+    }
+}
+
+/// That the gateway was cut off can only be told once it is not any more.
+async fn see_cloud(events: &Events, mut state: watch::Receiver<CloudState>, clock: Clock) {
+    const ID: &str = "gateway-offline";
+    while state.changed().await.is_ok() {
+        let trouble = state.borrow_and_update().trouble.clone();
+        events.tell(|queue| match trouble {
+            Some(why) => queue.begin(ID, Severity::Warning, &format!("the cloud cannot be asked: {why}"), clock.wall()),
+            None => queue.end(ID, clock.wall()),
+        });
+    }
+}
+
+/// One kind of message on its way up.
+struct Lane<'a> {
+    /// The last part of its address.
+    what: &'static str,
+    route: &'a Route,
+    offers: watch::Receiver<Offers>,
+    pace: Pace,
+    trouble: Option<Trouble>,
+}
+
+impl Lane<'_> {
+    /// Returns once the cloud takes these; for good not, once nobody asks it any more.
+    async fn is_wanted(&mut self, wants: impl FnMut(&Offers) -> bool) {
+        if self.offers.wait_for(wants).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    async fn post(&mut self, body: Vec<u8>) -> Result<Vec<u8>, Trouble> {
+        let mut response = self.route.post(self.what, body)?.send().await.map_err(route::trouble)?;
+        if !response.status().is_success() {
+            return Err(Trouble::Status(response.status().as_u16()));
+        }
+        let mut answer = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(route::trouble)? {
+            if answer.len() + chunk.len() > MOST_ANSWER {
+                return Err(Trouble::Meaningless);
+            }
+            answer.extend_from_slice(&chunk);
+        }
+        Ok(answer)
+    }
+
+    fn through(&mut self) {
+        self.pace.after_answer(Duration::ZERO);
+        if self.trouble.take().is_some() {
+            tracing::info!(to = self.what, "policy cloud: takes what it is sent again");
+        }
+    }
+
+    async fn rest(&mut self, trouble: Trouble) {
+        let wait = self.pace.after_failure();
+        if !self.trouble.as_ref().is_some_and(|before| before.is_like(&trouble)) {
+            tracing::warn!(to = self.what, %trouble, wait_s = wait.as_secs(), "policy cloud: does not take what it is sent; it is sent again");
+        }
+        self.trouble = Some(trouble);
+        tokio::time::sleep(wait).await;
+    }
+}

@@ -1,0 +1,1 @@
+//! Does a hint bring the next question forward, and nothing else?

@@ -1,0 +1,1 @@
+//! Do events and sessions reach the cloud, once each, whatever is lost on the way?
