@@ -10,32 +10,35 @@ pub const ALL: &str = "hints, ack, events, sessions";
 pub struct Policies {
     pub server: PolicyServer,
     pub url: String,
-    task: tokio::task::JoinHandle<()>,
+    /// One of its own: with it all its connections end.
+    runtime: Option<tokio::runtime::Runtime>,
 }
 
 impl Drop for Policies {
     fn drop(&mut self) {
-        self.task.abort();
+        self.runtime.take().unwrap().shutdown_background();
     }
 }
 
 impl Policies {
     /// With this document.
-    pub async fn start(hold_s: u64, offers: &str, document: &Value) -> Policies {
+    pub fn start(hold_s: u64, offers: &str, document: &Value) -> Policies {
         let options = Options { token: "a-token".into(), admin_token: "admin".into(), hold_s, offers: offers.into() };
         let server = PolicyServer::new(options);
-        let this = Policies::open(server, "127.0.0.1:0").await;
+        let this = Policies::open(server, "127.0.0.1:0");
         this.put(document);
         this
     }
 
     /// A server that knows what it knew before.
-    pub async fn open(server: PolicyServer, address: &str) -> Policies {
-        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    pub fn open(server: PolicyServer, address: &str) -> Policies {
+        let listener = std::net::TcpListener::bind(address).unwrap();
+        listener.set_nonblocking(true).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let serving = server.clone();
-        let task = tokio::spawn(async move { serving.serve(listener).await.unwrap() });
-        Policies { server, url, task }
+        runtime.spawn(async move { serving.serve(tokio::net::TcpListener::from_std(listener).unwrap()).await });
+        Policies { server, url, runtime: Some(runtime) }
     }
 
     pub fn put(&self, document: &Value) {
@@ -76,7 +79,7 @@ fn has_ack(gateway: &Gateway, version: u64, result: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_held_question_is_answered_by_the_change() {
-    let cloud = Policies::start(50, "ack", &document(1)).await;
+    let cloud = Policies::start(50, "ack", &document(1));
     let mut edge = spawn(slow(&cloud.url, &Disk::default()));
     holds(&mut edge, 1).await;
     for version in 2..6 {
@@ -92,7 +95,7 @@ async fn a_held_question_is_answered_by_the_change() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_question_that_was_held_in_vain_confirms_the_policy_and_is_asked_again_at_once() {
-    let cloud = Policies::start(1, "", &document(1)).await;
+    let cloud = Policies::start(1, "", &document(1));
     let mut edge = spawn(slow(&cloud.url, &Disk::default()));
     holds(&mut edge, 1).await;
     cloud.until("it goes on", |gateway| gateway.questions.len() > 3).await;
@@ -102,7 +105,7 @@ async fn a_question_that_was_held_in_vain_confirms_the_policy_and_is_asked_again
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cloud_that_does_not_hold_is_asked_at_the_usual_pace_and_told_nothing() {
-    let cloud = Policies::start(0, "", &document(1)).await;
+    let cloud = Policies::start(0, "", &document(1));
     let mut edge = spawn(slow(&cloud.url, &Disk::default()));
     holds(&mut edge, 1).await;
     cloud.put(&document(2));
@@ -136,7 +139,7 @@ async fn a_cloud_that_says_it_holds_and_does_not_is_asked_at_the_usual_pace() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_of_changes_asks_ten_questions_in_ten_seconds_at_most() {
-    let cloud = Policies::start(50, "", &document(1)).await;
+    let cloud = Policies::start(50, "", &document(1));
     let mut edge = spawn(slow(&cloud.url, &Disk::default()));
     holds(&mut edge, 1).await;
     for version in 2..100 {
@@ -151,21 +154,47 @@ async fn a_storm_of_changes_asks_ten_questions_in_ten_seconds_at_most() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_kind_of_refusal_is_told_once_with_its_code_and_place() {
-    let cloud = Policies::start(50, "ack", &document(5)).await;
-    let mut edge = spawn(slow(&cloud.url, &Disk::default()));
-    holds(&mut edge, 5).await;
     let changed = |version: u64, change: fn(&mut Value)| {
         let mut document = document(version);
         change(&mut document);
         document.to_string().into_bytes()
     };
-    let truncated = document(6).to_string().into_bytes()[..200].to_vec();
-    let cases: [(&str, &str, Vec<u8>); 8] = [
+    let refused = |(code, pointer, bytes): (&'static str, &'static str, Vec<u8>)| async move {
+        let cloud = Policies::start(50, "ack", &document(5));
+        let mut edge = spawn(slow(&cloud.url, &Disk::default()));
+        holds(&mut edge, 5).await;
+        cloud.until("a question is held", |gateway| gateway.questions.len() == 2).await;
+        let sha256 = if code == "too_large" { Value::Null } else { json!(hash(&bytes)) };
+        cloud.put_bytes(bytes);
+        cloud.until(code, |gateway| gateway.acks.len() == 2).await;
+        let ack = cloud.look(|gateway| gateway.acks[1].clone());
+        assert_eq!(
+            (&ack["result"], &ack["code"], &ack["sha256"]),
+            (&json!("rejected"), &json!(code), &sha256),
+            "{ack}"
+        );
+        assert_eq!((&ack["faults"][0]["pointer"], &ack["applied_at"]), (&json!(pointer), &Value::Null), "{ack}");
+        assert_eq!(version(&edge), Some(5));
+        if !["expired", "not_yet_valid"].contains(&code) {
+            // It need not come again: the next question is about what may come after it.
+            cloud.put(&document(7));
+            holds(&mut edge, 7).await;
+            cloud.until("the correction is told of", |gateway| gateway.acks.len() == 3).await;
+        }
+    };
+    let cases = [
         ("rollback", "/version", changed(4, |_| {})),
         ("equivocation", "/version", changed(5, |document| document["grace_s"] = json!(7))),
         ("other_gateway", "/gateway_id", changed(6, |document| document["gateway_id"] = json!("gw_else"))),
-        ("syntax", "", truncated),
+        ("other_location", "/location_id", changed(6, |document| document["location_id"] = json!("loc_else"))),
+        ("unsupported_schema", "/schema", changed(6, |document| document["schema"] = json!("headroom.policy/2.0"))),
+        ("syntax", "", document(6).to_string().into_bytes()[..200].to_vec()),
         ("expired", "/expires_at", changed(6, |document| document["expires_at"] = json!("2026-01-02T00:00:00Z"))),
+        (
+            "not_yet_valid",
+            "/not_before",
+            changed(6, |document| document["not_before"] = json!(now() + TimeDelta::hours(1))),
+        ),
         (
             "dangling",
             "/tokens/0/principal",
@@ -174,26 +203,94 @@ async fn each_kind_of_refusal_is_told_once_with_its_code_and_place() {
         ("missing", "/access", changed(6, |document| document["access"] = Value::Null)),
         ("too_large", "", vec![b' '; 10 << 20]),
     ];
-    for (code, pointer, bytes) in cases {
-        let before = cloud.look(|gateway| gateway.acks.len());
-        let sha256 = if code == "too_large" { Value::Null } else { json!(hash(&bytes)) };
-        // A document that only has to wait is asked for at the usual pace; another gateway would be told at once.
-        cloud.put_bytes(bytes);
-        cloud.until(code, |gateway| gateway.acks.len() > before).await;
-        let ack = cloud.look(|gateway| gateway.acks[before].clone());
-        assert_eq!(
-            (&ack["result"], &ack["code"], &ack["sha256"]),
-            (&json!("rejected"), &json!(code), &sha256),
-            "{ack}"
-        );
-        assert_eq!(ack["faults"][0]["pointer"], pointer, "{ack}");
-        assert!(ack["applied_at"].is_null());
-        assert_eq!(version(&edge), Some(5));
-        if code == "expired" {
-            // Its clock may be wrong: it is asked for anew, at the usual pace. A restart asks at once.
-            edge.task.abort();
-            edge = spawn(slow(&cloud.url, &Disk::default()));
-            break;
-        }
+    futures_util::future::join_all(cases.map(refused)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_not_told_again_with_each_question() {
+    let mut over = document(1);
+    over["expires_at"] = json!("2026-01-02T00:00:00Z");
+    let cloud = Policies::start(0, "ack", &over);
+    let _edge = spawn(setup(&cloud.url, &Disk::default()));
+    cloud.until("it is asked on and on", |gateway| gateway.questions.len() > 5).await;
+    let acks = cloud.look(|gateway| gateway.acks.clone());
+    assert_eq!(acks.iter().map(|ack| &ack["code"]).collect::<Vec<_>>(), ["expired"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ack_that_is_lost_is_sent_again_and_holds_up_no_question() {
+    let cloud = Policies::start(50, "ack", &document(1));
+    cloud.server.lose(1);
+    let mut edge = spawn(slow(&cloud.url, &Disk::default()));
+    holds(&mut edge, 1).await;
+    cloud.until("it comes again", |gateway| gateway.acks.len() == 2).await;
+    assert!(cloud.look(|gateway| gateway.acks[0] == gateway.acks[1]));
+
+    cloud.server.lose(1_000_000);
+    for version in 2..6 {
+        cloud.put(&document(version));
+        holds(&mut edge, version).await;
     }
+    cloud.server.lose(0);
+    cloud.until("the newest gets through", |gateway| gateway.acks.last().unwrap()["version"] == 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_kept_is_told_again_after_a_restart() {
+    let cloud = Policies::start(50, "ack", &document(3));
+    let disk = Disk::default();
+    let mut edge = spawn(slow(&cloud.url, &disk));
+    holds(&mut edge, 3).await;
+    disk.has_something().await;
+    cloud.until("it is told", |gateway| gateway.acks.len() == 1).await;
+    edge.task.abort();
+    let _edge = spawn(slow(&cloud.url, &disk));
+    cloud.until("it is told again", |gateway| gateway.acks.len() == 2).await;
+    let acks = cloud.look(|gateway| gateway.acks.clone());
+    for field in ["epoch", "version", "sha256", "etag", "result"] {
+        assert_eq!(acks[0][field], acks[1][field], "{field}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cloud_that_was_gone_is_found_again() {
+    let cloud = Policies::start(50, ALL, &document(1));
+    let mut edge = spawn(slow(&cloud.url, &Disk::default()));
+    holds(&mut edge, 1).await;
+    cloud
+        .until("a question is held, hints are heard", |gateway| gateway.questions.len() == 2 && gateway.listeners == 1)
+        .await;
+    let (server, address) = (cloud.server.clone(), cloud.url.replace("http://", ""));
+    drop(cloud);
+    is_troubled(&mut edge, "no answer").await;
+    assert_eq!(version(&edge), Some(1));
+
+    let cloud = Policies::open(server, &address);
+    cloud.put(&document(2));
+    holds(&mut edge, 2).await;
+    is_well(&mut edge).await;
+    cloud.until("it is told of", |gateway| has_ack(gateway, 2, "applied")).await;
+    cloud.until("hints are heard again", |gateway| gateway.listeners == 2).await;
+    let is_over = |event: &Value| event["id"] == "gateway-offline" && !event["until"].is_null();
+    cloud.until("it hears that the gateway was gone", |gateway| gateway.events.values().any(is_over)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_gives_a_document_and_sees_what_came_of_it() {
+    let cloud = Policies::start(50, "ack", &document(1));
+    let mut edge = spawn(slow(&cloud.url, &Disk::default()));
+    holds(&mut edge, 1).await;
+    let admin = |place: &str| format!("{}/admin/gw_7Q2M/{place}", cloud.url);
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+    let put = |token: &str| client.put(admin("policy")).bearer_auth(token).body(document(2).to_string()).send();
+    assert_eq!(put("a-token").await.unwrap().status(), StatusCode::UNAUTHORIZED, "a gateway is no administrator");
+    assert!(put("admin").await.unwrap().status().is_success());
+    holds(&mut edge, 2).await;
+    cloud.until("it is told of", |gateway| has_ack(gateway, 2, "applied")).await;
+    let acks = client.get(admin("acks")).bearer_auth("admin").send().await.unwrap().bytes().await.unwrap();
+    let acks: Value = serde_json::from_slice(&acks).unwrap();
+    assert_eq!(
+        (&acks[1]["version"], &acks[1]["sha256"]),
+        (&json!(2), &json!(hash(document(2).to_string().as_bytes())))
+    );
 }
