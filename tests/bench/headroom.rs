@@ -1,13 +1,14 @@
-//! How fast and how small is it? `cargo bench` measures six things and prints them as a table:
+//! How fast and how small is it? `cargo bench` measures seven things and prints them as a table:
 //!
 //! - the step, with 10, 100 and 1,000 EVSEs;
 //! - the sharing alone, among 54 to 10,000 EVSEs;
 //! - site-days a second in simulated time;
+//! - the cloud's change to its ack, and to the setpoint frame at ten OCPP chargers;
 //! - the packaged program from the meter's reply to the setpoint frame at ten OCPP chargers;
 //! - the memory of the packaged program at a site where everything is there;
 //! - its size.
 //!
-//! `cargo bench -- step allocation days wire memory size` measures what is named only. It takes about three minutes, and the
+//! `cargo bench -- step allocation days policy wire memory size` measures what is named only. It takes about three minutes, and the
 //! time to build the packaged program where that is not there yet. No number here decides over anything: what a run
 //! has given is in docs/BENCHMARKS.md.
 
@@ -18,7 +19,10 @@ mod chargers;
 mod days;
 mod garage;
 mod meter;
+mod policy;
 mod program;
+#[path = "../../examples/policy-server/server.rs"]
+mod server;
 mod step;
 mod table;
 mod wire;
@@ -43,6 +47,9 @@ fn main() {
     }
     if is_wanted("days") {
         days::measure(&mut table);
+    }
+    if is_wanted("policy") {
+        policy::measure(&mut table);
     }
     if ["wire", "memory", "size"].into_iter().any(is_wanted) {
         let program = program::packaged();

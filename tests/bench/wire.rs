@@ -18,7 +18,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-const CHARGERS: usize = 10;
+/// At one daemon.
+pub const CHARGERS: usize = 10;
 /// Stairs, and steps of each: a hundred cuts.
 const STAIRS: usize = 5;
 const STEPS: usize = 20;
@@ -27,7 +28,7 @@ const HOUSE_A: f32 = 70.0;
 /// A step takes 1.2 A from each car.
 const STEP_A: f32 = 12.0;
 /// Nearly all that a car can have.
-const FULL_A: f32 = 31.5;
+pub const FULL_A: f32 = 31.5;
 /// Between steps: the meter shows three times that everybody has obeyed.
 const PAUSE: Duration = Duration::from_millis(320);
 /// After they have risen: the chargers have told twice what their cars take.
@@ -35,7 +36,7 @@ const RISEN: Duration = Duration::from_secs(2);
 /// Whoever has not been told by then was not cut.
 const CUT_MOST: Duration = Duration::from_secs(1);
 /// Connecting, ten good samples and the first shares take about five seconds.
-const START_MOST: Duration = Duration::from_secs(30);
+pub const START_MOST: Duration = Duration::from_secs(30);
 
 /// So often ten bytes go to and fro, after a rest as long as the meter's interval.
 const ECHOES: usize = 100;
@@ -102,7 +103,8 @@ async fn cut(grid: &Grid, arrivals: &mut mpsc::Receiver<Arrival>) -> Vec<Duratio
     told.into_iter().flatten().map(|at| at.duration_since(shown)).collect()
 }
 
-async fn until_all(grid: &Grid, arrivals: &mut mpsc::Receiver<Arrival>, is_there: impl Fn(f32) -> bool) {
+/// Waits until all cars take so much.
+pub async fn until_all(grid: &Grid, arrivals: &mut mpsc::Receiver<Arrival>, is_there: impl Fn(f32) -> bool) {
     while !grid.lock().cars.iter().all(|amps| is_there(*amps)) {
         arrivals.recv().await.expect("the chargers are there");
     }
@@ -134,7 +136,7 @@ fn echoes() -> io::Result<Vec<Duration>> {
 }
 
 /// Given back at once: it is the program that will listen there.
-fn free_port() -> SocketAddr {
+pub fn free_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
@@ -148,7 +150,7 @@ async fn wait_for(ocpp: SocketAddr) {
 }
 
 /// Read as often as a meter can be; no waits before a raise, so that the stairs are short. Cuts know no waits.
-fn configuration(state: &str, meter: SocketAddr, ocpp: SocketAddr) -> String {
+pub fn configuration(state: &str, meter: SocketAddr, ocpp: SocketAddr) -> String {
     let mut text = format!(
         r#"
 [site]
