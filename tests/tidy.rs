@@ -409,7 +409,7 @@ fn raw_string_length(text: &str) -> usize {
 }
 
 fn all_sources() -> Vec<Source> {
-    ["src", "tests", "benches"].into_iter().flat_map(sources).collect()
+    ["src", "tests", "examples"].into_iter().flat_map(sources).collect()
 }
 
 fn sources(folder: &str) -> Vec<Source> {

@@ -4,7 +4,7 @@
 //! An event has a key of its own. What changes after it was sent (it is over, or it came again) is sent under the same key
 //! with a higher revision, so that the cloud keeps one line for it however often an answer is lost.
 
-use crate::status::{Alarm, Severity as AlarmSeverity, Status};
+use crate::status::{Alarm, InverterStatus, Severity as AlarmSeverity, Status};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -20,6 +20,9 @@ const MOST_TEXT: usize = 500;
 
 /// Of the daemon's own state nothing is told before: at the start nothing has been heard, and all is on fallback.
 const SETTLED_S: u64 = 30;
+
+/// An inverter sleeps at night; one that is silent for longer is told of.
+const INVERTER_SILENCE_S: u64 = 24 * 3600;
 
 /// How important, the most first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -145,42 +148,26 @@ impl Queue {
         self.end(id, now);
     }
 
-    /// What the daemon shows now: its alarms, and who is on fallback.
+    /// What the daemon shows now: its alarms, who is on fallback, and inverters that have long been silent.
     pub fn see(&mut self, status: &Status) {
         if status.uptime_s < SETTLED_S {
             return;
         }
-        let on_fallback: Vec<&str> =
-            status.evses.iter().filter(|evse| is_fallback(&evse.reason)).map(|evse| &*evse.id).collect();
-        let fallback = (!on_fallback.is_empty()).then(|| Alarm {
-            id: "fallback".into(),
-            severity: AlarmSeverity::Error,
-            text: format!(
-                "{} of {} EVSEs on fallback: {}",
-                on_fallback.len(),
-                status.evses.len(),
-                on_fallback.join(", ")
-            ),
-            since: status.at,
-        });
-        let lasting: BTreeSet<String> = status.alarms.iter().chain(&fallback).map(|alarm| alarm.id.clone()).collect();
-        for alarm in status
-            .alarms
-            .iter()
-            .chain(&fallback)
-            .filter(|alarm| !self.alarms.contains(&alarm.id))
-            .cloned()
-            .collect::<Vec<_>>()
-        {
+        let found: Vec<Alarm> = fallback(status).into_iter().chain(silent_inverters(status)).collect();
+        let lasting: Vec<&Alarm> = status.alarms.iter().chain(&found).collect();
+        let new: Vec<&&Alarm> = lasting.iter().filter(|alarm| !self.alarms.contains(&alarm.id)).collect();
+        for alarm in new {
             let severity = match alarm.severity {
                 AlarmSeverity::Error => Severity::Fault,
                 AlarmSeverity::Warning => Severity::Warning,
             };
             self.begin(&alarm.id, severity, &alarm.text, alarm.since);
         }
-        for over in std::mem::replace(&mut self.alarms, lasting.clone()).difference(&lasting) {
-            self.end(over, status.at);
+        let lasting: BTreeSet<String> = lasting.into_iter().map(|alarm| alarm.id.clone()).collect();
+        for over in self.alarms.difference(&lasting).cloned().collect::<Vec<_>>() {
+            self.end(&over, status.at);
         }
+        self.alarms = lasting;
     }
 
     /// What is to be sent next; `None`: the cloud has everything.
@@ -218,9 +205,25 @@ impl Queue {
     }
 }
 
-/// Reasons of setpoints that mean fallback; a charger out of reach has an alarm of its own.
-fn is_fallback(reason: &str) -> bool {
-    matches!(reason, "meter_lost" | "meter_wiring" | "breach")
+/// One for all EVSEs together; a charger out of reach has an alarm of its own.
+fn fallback(status: &Status) -> Option<Alarm> {
+    let means_fallback = |reason: &str| matches!(reason, "meter_lost" | "meter_wiring" | "breach");
+    let on_fallback = status.evses.iter().filter(|evse| means_fallback(&evse.reason));
+    let ids: Vec<&str> = on_fallback.map(|evse| evse.id.as_str()).collect();
+    let text = format!("{} of {} EVSEs on fallback: {}", ids.len(), status.evses.len(), ids.join(", "));
+    let alarm = Alarm { id: "fallback".into(), severity: AlarmSeverity::Error, text, since: status.at };
+    (!ids.is_empty()).then_some(alarm)
+}
+
+fn silent_inverters(status: &Status) -> impl Iterator<Item = Alarm> {
+    let silence = |inverter: &InverterStatus| inverter.age_s.map_or(status.uptime_s, |age| age as u64);
+    let silent = status.inverters.iter().filter(move |inverter| silence(inverter) > INVERTER_SILENCE_S);
+    silent.map(|inverter| Alarm {
+        id: format!("inverter-{}-offline", inverter.id),
+        severity: AlarmSeverity::Warning,
+        text: format!("inverter \"{}\": has said nothing for a day; check its connection", inverter.id),
+        since: status.at,
+    })
 }
 
 fn cut(text: &str) -> String {

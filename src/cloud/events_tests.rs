@@ -134,3 +134,25 @@ fn the_daemons_alarms_begin_and_end_events() {
         told(&queue)
     );
 }
+
+#[test]
+fn an_inverter_is_told_of_when_it_has_been_silent_for_longer_than_a_night() {
+    let inverter = |id: &str, age_s| InverterStatus { id: id.into(), age_s, ..InverterStatus::default() };
+    let seen = |uptime_s, age_s| Status {
+        at: at(0),
+        uptime_s,
+        inverters: vec![inverter("roof", age_s), inverter("shed", Some(3.0))],
+        ..Status::default()
+    };
+    let mut queue = Queue::new(1);
+    queue.see(&seen(100_000, Some(50_000.0)));
+    queue.see(&seen(50_000, None));
+    assert_eq!(queue.next_batch(10), None);
+    queue.see(&seen(100_000, Some(90_000.0)));
+    assert_eq!(ids(queue.next_batch(10)), ["inverter-roof-offline"]);
+    queue.see(&seen(100_010, Some(2.0)));
+    assert_eq!(told(&queue)[0]["until"], json!(at(0)));
+    let mut queue = Queue::new(1);
+    queue.see(&seen(90_000, None));
+    assert_eq!(ids(queue.next_batch(10)), ["inverter-roof-offline"], "it was never heard");
+}
