@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use std::sync::Arc;
 
 /// An entity tag is sent back with each question; longer ones are forgotten.
-const MOST_ETAG: usize = 256;
+pub(super) const MOST_ETAG: usize = 256;
 
 /// The policy that stands, and what it takes to judge the next one.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use super::kept::Kept;
 use super::offer::Offers;
 use super::pace::{Pace, Rate};
 use super::route::{self, Route};
-use super::standing::{CloudState, Outcome, Standing};
+use super::standing::{CloudState, MOST_ETAG, Outcome, Standing};
 use super::told::Told;
 use super::trouble::Trouble;
 use super::uplink::Outbox;
@@ -137,14 +137,8 @@ pub fn spawn(setup: Setup) -> Cloud {
         refused: None,
     };
     let keeping = Keeping { save, waiting: None, last: None, is_failing: false };
-    let task = tokio::spawn(async move {
-        let hints = (question.route.clone(), uplink.offers.clone(), question.hinted.clone());
-        tokio::select! {
-            () = Edge { standing, question, keeping, told, held, clock }.run(stop) => {}
-            () = async { tokio::join!(hint::task::listen(&hints.0, hints.1, &hints.2), uplink.run()); std::future::pending().await } => {}
-        }
-    });
-    Cloud { policy, state, task }
+    let edge = Edge { standing, question, keeping, told, held, clock };
+    Cloud { policy, state, task: tokio::spawn(edge.run_beside(uplink, stop)) }
 }
 
 /// Without a cloud the local policy holds for good.
@@ -170,6 +164,20 @@ struct Edge {
 }
 
 impl Edge {
+    /// Asks, and beside that listens to hints and sends what goes up; none of it waits for the other.
+    async fn run_beside(self, uplink: Uplink, stop: watch::Receiver<bool>) {
+        let (route, hinted) = (self.question.route.clone(), self.question.hinted.clone());
+        let hints = hint::task::listen(&route, uplink.offers.clone(), &hinted);
+        let beside = async {
+            tokio::join!(hints, uplink.run());
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = self.run(stop) => {}
+            () = beside => {}
+        }
+    }
+
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut next = Next::Asks(Duration::ZERO);
         loop {
@@ -396,7 +404,7 @@ async fn read(mut response: Response) -> Result<Reply, Trouble> {
 }
 
 fn tag(headers: &HeaderMap) -> Option<String> {
-    headers.get(ETAG)?.to_str().ok().map(str::to_owned)
+    headers.get(ETAG)?.to_str().ok().filter(|tag| tag.len() <= MOST_ETAG).map(str::to_owned)
 }
 
 /// What waits to be kept on disk.

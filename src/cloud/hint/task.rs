@@ -14,6 +14,9 @@ use tokio::sync::{Notify, watch};
 /// A stream that says nothing for so long is taken for dead; a cloud sends a comment at least every 30 s.
 const LONGEST_SILENCE: Duration = Duration::from_secs(90);
 
+/// From one piece of the stream to the next: whoever sends without end is slowed down by TCP, and takes no processor.
+const READ_GAP: Duration = Duration::from_millis(100);
+
 /// Listens for good; each hint is one word to whoever waits on `hinted`, and many before he looks are one.
 pub async fn listen(route: &Route, mut offers: watch::Receiver<Offers>, hinted: &Notify) {
     let mut pace = Pace::new(route.gateway_id());
@@ -58,6 +61,7 @@ async fn stream(route: &Route, hinted: &Notify, is_heard: &mut bool) -> Trouble 
                 *is_heard = true;
                 hinted.notify_one();
             }
+            tokio::time::sleep(READ_GAP).await;
         }
     };
     let ended: Result<(), Trouble> = ended.await;
