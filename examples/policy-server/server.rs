@@ -44,7 +44,7 @@ pub struct Options {
     pub offers: String,
 }
 
-/// What it remembers of a gateway.
+/// What it remembers of a gateway; it knows those that were given a document.
 #[derive(Default)]
 pub struct Gateway {
     policy: Option<(String, Bytes)>,
@@ -220,7 +220,9 @@ async fn ack(
 ) -> Response {
     {
         let mut gateways = server.gateways();
-        let acks = &mut gateways.entry(gateway).or_default().acks;
+        let Some(Gateway { acks, .. }) = gateways.get_mut(&gateway) else {
+            return StatusCode::NOT_FOUND.into_response();
+        };
         if acks.len() == MOST_ACKS {
             acks.remove(0);
         }
@@ -237,7 +239,9 @@ async fn events(
     let Some(events) = batch["events"].as_array() else { return StatusCode::BAD_REQUEST.into_response() };
     {
         let mut gateways = server.gateways();
-        let kept = &mut gateways.entry(gateway).or_default().events;
+        let Some(Gateway { events: kept, .. }) = gateways.get_mut(&gateway) else {
+            return StatusCode::NOT_FOUND.into_response();
+        };
         for event in events {
             let Some(key) = event["key"].as_str() else { return StatusCode::BAD_REQUEST.into_response() };
             let is_newer = kept.get(key).is_none_or(|kept| event["revision"].as_u64() > kept["revision"].as_u64());
@@ -258,7 +262,7 @@ async fn sessions(
     let mut acked = vec![];
     {
         let mut gateways = server.gateways();
-        let gateway = gateways.entry(gateway).or_default();
+        let Some(gateway) = gateways.get_mut(&gateway) else { return StatusCode::NOT_FOUND.into_response() };
         for record in records {
             let Some(key) = record["key"].as_str() else { return StatusCode::BAD_REQUEST.into_response() };
             if gateway.sessions.contains_key(key) {
