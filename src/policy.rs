@@ -18,6 +18,26 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// `AuthorizationStatusEnumType` of OCPP 2.0.1 names them.
+pub const VERDICTS: [(&str, Verdict); 10] = [
+    ("Accepted", Verdict::Accepted),
+    ("Blocked", Verdict::Blocked),
+    ("ConcurrentTx", Verdict::ConcurrentTx),
+    ("Expired", Verdict::Expired),
+    ("Invalid", Verdict::Invalid),
+    ("NoCredit", Verdict::NoCredit),
+    ("NotAllowedTypeEVSE", Verdict::NotAllowedTypeEvse),
+    ("NotAtThisLocation", Verdict::NotAtThisLocation),
+    ("NotAtThisTime", Verdict::NotAtThisTime),
+    ("Unknown", Verdict::Unknown),
+];
+
+/// What a start from afar is charged with begins so: the principal's id follows.
+const CENTRAL: &str = "headroom:";
+
+/// `idTag` of OCPP 1.6 has 20 characters at most (`CiString20Type`).
+pub const MOST_ID_TAG: usize = 20;
+
 /// An identity token of OCPP 2.0.1 has up to 255 bytes, one of 1.6 up to 20, a card's number 14 or 20.
 const SHORT: usize = 64;
 
@@ -104,10 +124,24 @@ pub struct Principal {
 pub struct Token {
     /// Index into [`Policy::principals`].
     pub principal: usize,
-    /// Blocked tokens are refused.
-    pub is_accepted: bool,
+    /// Refused unless it is [`Verdict::Accepted`].
+    pub status: Verdict,
     /// Until when; `None`: as long as its principal.
     pub valid_until: Option<DateTime<Utc>>,
+    /// May it charge where a charger cannot ask us?
+    pub is_offline: bool,
+    /// May it charge in two places at once?
+    pub is_concurrent: bool,
+    /// Tokens of one group may end each other's sessions.
+    pub group: Option<Arc<str>>,
+}
+
+impl Token {
+    /// A card of this principal (index into [`Policy::principals`]) that may do whatever its holder may.
+    pub fn of(principal: usize) -> Self {
+        let status = Verdict::Accepted;
+        Token { principal, status, valid_until: None, is_offline: true, is_concurrent: true, group: None }
+    }
 }
 
 /// What holds at one EVSE.
@@ -121,23 +155,27 @@ pub struct EvseRule {
     pub ceiling: Option<Amps>,
 }
 
-/// The answer to "may this token charge here?", in words that OCPP 1.6 can map.
+/// The answer to "may this token charge here?", in the words of OCPP 2.0.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// Yes.
     Accepted,
     /// Known, but blocked or not allowed to begin a session.
     Blocked,
+    /// Known, but it charges elsewhere already and may do so once only.
+    ConcurrentTx,
     /// Known, but no longer valid.
     Expired,
+    /// Known to be none that may charge.
+    Invalid,
+    /// Known, but its account is empty.
+    NoCredit,
+    /// Known, but not at an EVSE of this kind.
+    NotAllowedTypeEvse,
     /// Known, but not here.
     NotAtThisLocation,
-    /// Known, but not at this hour.
+    /// Known, but not now.
     NotAtThisTime,
-    /// Known, but its allowance is used up.
-    NoCredit,
-    /// Known, but in use at another EVSE.
-    ConcurrentTx,
     /// Unknown, and unknown ones are refused.
     Unknown,
 }
@@ -209,10 +247,10 @@ impl Policy {
         let Some(rule) = self.evses.get(evse.0) else { return self.refused(Verdict::Unknown) };
         let known = token.and_then(|text| self.token(text));
         if let Some(token) = known {
-            return match (token.is_accepted, is_over(token.valid_until, wall)) {
-                (false, _) => self.refused(Verdict::Blocked),
-                (true, true) => self.refused(Verdict::Expired),
-                (true, false) => self.of_principal(token.principal, evse, rule, wall),
+            return match (token.status, is_over(token.valid_until, wall)) {
+                (Verdict::Accepted, true) => self.refused(Verdict::Expired),
+                (Verdict::Accepted, false) => self.of_principal(token.principal, evse, rule, wall),
+                (refused, _) => self.refused(refused),
             };
         }
         if let (None, Some(principal)) = (token, rule.plug_and_charge) {
@@ -233,7 +271,44 @@ impl Policy {
         }
     }
 
-    fn token(&self, text: &str) -> Option<&Token> {
+    /// The class of a token that nobody knows at a charger that cannot ask us; `None`: refused there. A document that
+    /// does not say refuses them.
+    pub fn unknown_offline(&self) -> Option<usize> {
+        self.rules.unknown_offline.unwrap_or(match self.origin {
+            Origin::Local => self.unknown,
+            Origin::Cloud { .. } => None,
+        })
+    }
+
+    /// Is this token in the policy, accepted or not?
+    pub fn knows(&self, token: &str) -> bool {
+        self.token(token).is_some()
+    }
+
+    /// The end of a token: its own or its holder's, whichever comes first.
+    pub fn ends(&self, token: &Token) -> Option<DateTime<Utc>> {
+        let holder = self.principals.get(token.principal).and_then(|principal| principal.valid_until);
+        [token.valid_until, holder].into_iter().flatten().min()
+    }
+
+    /// Gives everybody the token that a start from afar is charged with (see [`central_token`]). Where two would have
+    /// the same one, neither has it: it could not be told whose session it is.
+    pub fn add_central_tokens(&mut self) {
+        let mut added: BTreeMap<String, Option<Token>> = BTreeMap::new();
+        for (index, principal) in self.principals.iter().enumerate() {
+            let token = Token { is_offline: false, ..Token::of(index) };
+            let uid = normalise(&central_token(&principal.id));
+            added.entry(uid).and_modify(|twice| *twice = None).or_insert(Some(token));
+        }
+        for (uid, token) in added {
+            if let Some(token) = token {
+                self.tokens.entry(uid).or_insert(token);
+            }
+        }
+    }
+
+    /// The token as the policy has it, however its reader writes it.
+    pub fn token(&self, text: &str) -> Option<&Token> {
         // Nearly all are as short as this, and are looked up without a copy on the heap.
         let mut short = [0; SHORT];
         let mut len = 0;
@@ -293,6 +368,16 @@ impl Policy {
 
 fn is_over(until: Option<DateTime<Utc>>, wall: Option<DateTime<Utc>>) -> bool {
     matches!((until, wall), (Some(until), Some(now)) if now >= until)
+}
+
+/// The token of a session that this principal (by its id) starts from afar: OCPP's type `Central`.
+pub fn central_token(principal: &str) -> String {
+    CENTRAL.chars().chain(principal.chars()).take(MOST_ID_TAG).collect()
+}
+
+/// Is it such a token, and no card?
+pub fn is_central(token: &str) -> bool {
+    normalise(token).starts_with(&normalise(CENTRAL))
 }
 
 /// Upper case without separators, so that `04:a2-b3` and `04A2B3` are one card. OCPP 1.6 compares idTags without case.
@@ -407,9 +492,52 @@ mod tests {
         assert_eq!(lowering.main_limit(fuse), PerPhase([Amps::whole(10), Amps::whole(20), Amps::whole(16)]));
     }
 
+    #[test]
+    fn a_refused_card_is_refused_in_the_policy_s_own_word() {
+        let mut policy = policy();
+        for (_, verdict) in VERDICTS {
+            policy.tokens.get_mut("04A2").unwrap().status = verdict;
+            assert_eq!(policy.entitlement(LEFT, Some("04A2"), None).verdict, verdict);
+        }
+    }
+
+    #[test]
+    fn a_start_from_afar_is_charged_to_the_one_who_starts_it() {
+        let mut policy = policy();
+        policy.add_central_tokens();
+        assert_eq!(central_token("usr_a"), "headroom:usr_a");
+        assert_eq!(policy.entitlement(LEFT, Some("headroom:usr_a"), None).alias.as_deref(), Some("Kari"));
+        assert_eq!(policy.entitlement(RIGHT, Some("headroom:usr_a"), None).verdict, Verdict::NotAtThisLocation);
+        assert_eq!(policy.entitlement(LEFT, Some("headroom:usr_b"), None).verdict, Verdict::Unknown);
+        assert!(is_central("HEADROOM:x") && !is_central("04A2"));
+    }
+
+    #[test]
+    fn two_people_whose_starts_from_afar_look_alike_have_none() {
+        let mut policy = policy();
+        let twin = |id: &str| Principal { id: id.into(), ..policy.principals[0].clone() };
+        policy.principals.extend(["usr_0123456789", "usr_0123456-other", "usr_b"].map(twin));
+        policy.add_central_tokens();
+        assert_eq!(central_token("usr_0123456789"), "headroom:usr_0123456");
+        assert!(!policy.knows("headroom:usr_0123456"));
+        assert!(policy.knows("headroom:usr_b"));
+    }
+
+    #[test]
+    fn a_card_ends_with_its_holder_or_before() {
+        let mut policy = policy();
+        let (soon, late) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + TimeDelta::days(1));
+        let mut card = policy.tokens["04A2"].clone();
+        assert_eq!(policy.ends(&card), None);
+        policy.principals[0].valid_until = Some(late);
+        assert_eq!(policy.ends(&card), Some(late));
+        card.valid_until = Some(soon);
+        assert_eq!(policy.ends(&card), Some(soon));
+    }
+
     /// Kari's card works at the left one only; a second card is blocked; nobody else may charge.
     fn policy() -> Policy {
-        let card = Token { principal: 0, is_accepted: true, valid_until: None };
+        let card = Token::of(0);
         Policy {
             principals: vec![Principal {
                 id: "usr_a".into(),
@@ -418,7 +546,7 @@ mod tests {
                 evses: Some(vec![LEFT]),
                 valid_until: None,
             }],
-            tokens: [("04A2", card.clone()), ("04B3", Token { is_accepted: false, ..card })]
+            tokens: [("04A2", card.clone()), ("04B3", Token { status: Verdict::Blocked, ..card })]
                 .map(|(uid, token)| (uid.to_owned(), token))
                 .into(),
             evses: vec![EvseRule { open: None, plug_and_charge: None, ceiling: None }; 2],

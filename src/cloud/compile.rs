@@ -29,7 +29,7 @@ pub fn compile(document: &Document, ground: &Ground) -> Result<(Policy, Warnings
     let mut warnings = Warnings::default();
     let ours = places(document, ground, &mut warnings)?;
     let here = |evses: &Vec<usize>| evses.iter().filter_map(|index| *ours.get(*index)?).collect();
-    let policy = Policy {
+    let mut policy = Policy {
         origin: Origin::Cloud {
             epoch: document.epoch,
             version: document.version,
@@ -58,9 +58,10 @@ pub fn compile(document: &Document, ground: &Ground) -> Result<(Policy, Warnings
             (one, other) => one.or(other),
         },
         publish_alias: document.publish_alias && ground.local.publish_alias,
-        rules: Rules::default(),
+        rules: Rules { unknown_offline: document.unknown_offline, ..Rules::default() },
         now: Now::default(),
     };
+    policy.add_central_tokens();
     Ok((policy, warnings))
 }
 
@@ -110,7 +111,14 @@ fn class(class: &entries::Class) -> Class {
 }
 
 fn token(token: &entries::Token) -> Token {
-    Token { principal: token.principal, is_accepted: token.is_accepted, valid_until: token.valid_until }
+    Token {
+        principal: token.principal,
+        status: token.status,
+        valid_until: token.valid_until,
+        is_offline: token.is_offline,
+        is_concurrent: token.is_concurrent,
+        group: token.group.as_deref().map(Into::into),
+    }
 }
 
 fn rule(id: EvseId, document: &Document, ours: &[Option<EvseId>], local: &Policy) -> EvseRule {

@@ -80,6 +80,8 @@ pub struct Document {
     pub open: Option<usize>,
     /// The class of strangers; `None`: they are refused.
     pub unknown: Option<usize>,
+    /// The class of such a card offline, where it says so; inside, `None`: refused.
+    pub unknown_offline: Option<Option<usize>>,
     /// Tiers and shares.
     pub classes: Vec<Class>,
     /// People and groups.
@@ -154,7 +156,7 @@ fn read(mut top: Fields, addressee: &Addressee, found: &mut Findings) -> Option<
         schedules: top.names("schedules"),
         quotas: top.names("quotas"),
     };
-    let Access { open, unknown } = access(&mut top, &names, found);
+    let Access { open, unknown, unknown_offline } = access(&mut top, &names, found);
     let classes = classes.into_iter().filter_map(|entry| entries::class(entry, found)).collect();
     let principals = principals.into_iter().filter_map(|entry| entries::principal(entry, &names, found)).collect();
     let tokens = entries::tokens(tokens, &names, found);
@@ -174,6 +176,7 @@ fn read(mut top: Fields, addressee: &Addressee, found: &mut Findings) -> Option<
         refresh: refresh.map(|seconds| Duration::from_secs(seconds.unsigned_abs())),
         open,
         unknown,
+        unknown_offline,
         classes,
         principals,
         tokens,
@@ -205,13 +208,15 @@ fn same(ours: &str, code: Code) -> impl Fn(&Node) -> Result<(), (Code, String)> 
     }
 }
 
+#[derive(Default)]
 struct Access {
     open: Option<usize>,
     unknown: Option<usize>,
+    unknown_offline: Option<Option<usize>>,
 }
 
 fn access(top: &mut Fields, names: &Names, found: &mut Findings) -> Access {
-    let Some(mut access) = top.required_object("access", found) else { return Access { open: None, unknown: None } };
+    let Some(mut access) = top.required_object("access", found) else { return Access::default() };
     let is_open = access.required("default_mode", found, one_of(&MODES));
     let unknown = access.optional("unknown_token", found, class_or_deny(names)).flatten();
     let open = unknown.filter(|_| is_open == Some(true));
@@ -219,18 +224,12 @@ fn access(top: &mut Fields, names: &Names, found: &mut Findings) -> Access {
         let text = "open needs a class for those without a card: name it here";
         found.faults.add(Code::Missing, access.at("unknown_token"), text);
     }
-    let offline = access.optional("unknown_token_offline", found, class_or_deny(names));
-    if offline.is_some_and(|class| class != unknown) {
-        found.warnings.effect(
-            "access.unknown_token_offline: not enforced by this version: unknown_token holds offline too, which may \
-             allow MORE",
-        );
-    }
+    let unknown_offline = access.optional("unknown_token_offline", found, class_or_deny(names));
     if access.optional("remote_start", found, list(MOST_CLASSES, names.classes.one("class"))).is_some() {
         found.warnings.effect("access.remote_start: not enforced by this version: nobody can start from afar");
     }
     access.end(found);
-    Access { open, unknown }
+    Access { open, unknown, unknown_offline }
 }
 
 fn class_or_deny(names: &Names) -> impl Fn(&Node) -> Result<Option<usize>, (Code, String)> {

@@ -2,6 +2,7 @@
 
 use super::super::fixture::{EXAMPLE, example, us};
 use super::*;
+use crate::policy::Verdict;
 use serde_json::{Value, json};
 
 #[test]
@@ -19,7 +20,10 @@ fn the_example_says_what_it_says() {
         (None, Some(&[0][..]))
     );
     assert_eq!(document.tokens[0].uid, "04A2B3C4D5E680");
-    assert_eq!(document.tokens.iter().map(|token| token.is_accepted).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(
+        document.tokens.iter().map(|token| token.status).collect::<Vec<_>>(),
+        [Verdict::Accepted, Verdict::Blocked, Verdict::Accepted]
+    );
     assert_eq!(document.evses[1].open, Some(2));
     assert_eq!(document.evses[0].plug_and_charge, Some(0));
     assert_eq!(document.main_fuse_percent, Some(95));
@@ -38,7 +42,6 @@ fn what_is_not_enforced_is_told_once_each_and_what_grants_more_says_so() {
         ("mode:", "from the grid"),
         ("revocation:", "not enforced"),
         ("offline_profile:", "MORE"),
-        ("access.unknown_token_offline:", "MORE"),
         ("tokens.concurrent:", "TWO places"),
     ] {
         let told: Vec<_> = warnings.split("; ").filter(|text| text.starts_with(section)).collect();

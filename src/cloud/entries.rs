@@ -3,7 +3,7 @@
 use super::fault::{Code, Findings, shown};
 use super::fields::{Fields, Ids, MOST_ID, amps, flag, list, one_of, text, time, whole};
 use super::json::Node;
-use crate::policy::normalise;
+use crate::policy::{VERDICTS, Verdict, normalise};
 use crate::units::Amps;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
@@ -57,10 +57,16 @@ pub struct Token {
     pub uid: String,
     /// Index into [`super::document::Document::principals`].
     pub principal: usize,
-    /// Is its status `Accepted`?
-    pub is_accepted: bool,
+    /// What it is told.
+    pub status: Verdict,
     /// Until when.
     pub valid_until: Option<DateTime<Utc>>,
+    /// May it charge where a charger cannot ask us?
+    pub is_offline: bool,
+    /// May it charge in two places at once?
+    pub is_concurrent: bool,
+    /// The group whose tokens may end each other's sessions.
+    pub group: Option<String>,
 }
 
 /// An entry of `evse`.
@@ -154,20 +160,6 @@ fn one_named(what: &'static str, names: &BTreeSet<String>) -> impl Fn(&Node) -> 
     }
 }
 
-/// `AuthorizationStatusEnumType` of OCPP 2.0.1: only the first lets anybody charge.
-const STATUSES: [(&str, bool); 10] = [
-    ("Accepted", true),
-    ("Blocked", false),
-    ("ConcurrentTx", false),
-    ("Expired", false),
-    ("Invalid", false),
-    ("NoCredit", false),
-    ("NotAllowedTypeEVSE", false),
-    ("NotAtThisLocation", false),
-    ("NotAtThisTime", false),
-    ("Unknown", false),
-];
-
 /// `IdTokenEnumType` of OCPP 2.0.1.
 const TYPES: [(&str, ()); 8] = [
     ("Central", ()),
@@ -199,20 +191,19 @@ pub(super) fn tokens(entries: Vec<Fields>, names: &Names, found: &mut Findings) 
 fn token(mut token: Fields, uid: Option<String>, names: &Names, found: &mut Findings) -> Option<Token> {
     token.optional("type", found, one_of(&TYPES));
     let principal = token.required("principal", found, names.principals.one("principal"));
-    let is_accepted = token.required("status", found, one_of(&STATUSES));
+    let status = token.required("status", found, one_of(&VERDICTS));
     let valid_until = token.optional("valid_until", found, time);
-    token.optional("group", found, text(MOST_ID));
+    let group = token.optional("group", found, text(MOST_ID));
     token.optional("reason", found, text(MOST_ALIAS));
-    if token.optional("offline", found, flag) == Some(false) {
-        found.warnings.effect("tokens.offline: not enforced by this version: false charges OFFLINE too");
-    }
-    if token.optional("concurrent", found, flag) == Some(false) {
+    let is_offline = token.optional("offline", found, flag).unwrap_or(true);
+    let is_concurrent = token.optional("concurrent", found, flag).unwrap_or(true);
+    if !is_concurrent {
         found
             .warnings
             .effect("tokens.concurrent: not enforced by this version: false may charge at TWO places at once");
     }
     token.end(found);
-    Some(Token { uid: uid?, principal: principal?, is_accepted: is_accepted?, valid_until })
+    Some(Token { uid: uid?, principal: principal?, status: status?, valid_until, is_offline, is_concurrent, group })
 }
 
 pub(super) fn evse(

@@ -27,8 +27,7 @@ pub fn policy(row: &Row, evses: usize, has_cloud: bool, faults: &mut Faults) -> 
     }
     for (place, token) in tokens.iter().enumerate() {
         let class = class_of(token, &mut policy.classes)?;
-        let held = Token { principal: place, is_accepted: true, valid_until: None };
-        policy.tokens.insert(normalise(token.text("uid").ok()?), held);
+        policy.tokens.insert(normalise(token.text("uid").ok()?), Token::of(place));
         policy.principals.push(Principal {
             id: format!("token-{}", place + 1),
             alias: token.text("alias").optional()?.map(Into::into),

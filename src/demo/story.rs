@@ -145,7 +145,7 @@ mod tests {
                 evses: None,
                 valid_until: None,
             });
-            policy.tokens.insert(card.into(), Token { principal: index, is_accepted: true, valid_until: None });
+            policy.tokens.insert(card.into(), Token::of(index));
         }
         policy
     }

@@ -10,6 +10,7 @@ pub mod charger;
 pub mod connector;
 pub mod door;
 pub mod frame;
+pub mod id_tag;
 pub mod inbound;
 pub mod lenient;
 pub mod meter;

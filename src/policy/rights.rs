@@ -382,7 +382,11 @@ fn goes_on(right: &Entitlement, was_admitted: bool) -> bool {
         Verdict::Accepted => true,
         Verdict::NotAtThisTime | Verdict::NoCredit | Verdict::ConcurrentTx => was_admitted,
         Verdict::Blocked => was_admitted && !right.class.is_empty() && *right.class != *REVOKED,
-        Verdict::Expired | Verdict::NotAtThisLocation | Verdict::Unknown => false,
+        Verdict::Expired
+        | Verdict::Invalid
+        | Verdict::NotAllowedTypeEvse
+        | Verdict::NotAtThisLocation
+        | Verdict::Unknown => false,
     }
 }
 

@@ -16,7 +16,7 @@ const SLOW: usize = 2;
 fn policy() -> Policy {
     let class = |id: &str, priority| Class { id: id.into(), priority, weight: 1, ceiling: None, new_sessions: true };
     let person = |id: &str, class| Principal { id: id.into(), alias: None, class, evses: None, valid_until: None };
-    let card = |principal| Token { principal, is_accepted: true, valid_until: None };
+    let card = Token::of;
     let slow = Class { ceiling: Some(Amps::whole(6)), ..class("slow", -6) };
     Policy {
         classes: vec![class("owner", 6), class("guest", -3), slow],
@@ -270,7 +270,7 @@ fn nobody_is_boosted_by_a_policy_that_is_too_old() {
 }
 
 fn withdraw(policy: &mut Policy) {
-    policy.tokens.get_mut("PER").unwrap().is_accepted = false;
+    policy.tokens.get_mut("PER").unwrap().status = Verdict::Blocked;
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn a_right_that_is_withdrawn_in_mid_session_leaves_the_least_for_a_while_and_the
     assert_eq!(world.limit(LEFT), Some((6, Why::Revoked)));
     world.after(1);
     assert_eq!(world.limit(LEFT), Some((0, Why::Revoked)));
-    world.change(|policy| policy.tokens.get_mut("PER").unwrap().is_accepted = true);
+    world.change(|policy| policy.tokens.get_mut("PER").unwrap().status = Verdict::Accepted);
     assert_eq!(world.limit(LEFT), None, "given back");
     world.change(withdraw).ends(LEFT).begins(LEFT, "PER");
     assert_eq!(world.right(LEFT).verdict, Verdict::Blocked, "a new session is refused");
@@ -304,7 +304,7 @@ fn a_session_that_was_let_in_is_withdrawn_and_not_refused_after_a_restart_too() 
     let mut world = World::new(policy());
     world.begins(LEFT, "PER");
     let memory = world.rights.unsaved().unwrap();
-    Arc::make_mut(&mut world.policy).tokens.get_mut("PER").unwrap().is_accepted = false;
+    Arc::make_mut(&mut world.policy).tokens.get_mut("PER").unwrap().status = Verdict::Blocked;
     world.rights = Rights::new(world.policy.clone(), memory);
     world.step();
     assert_eq!(world.limit(LEFT), Some((6, Why::Revoked)));

@@ -5,7 +5,7 @@
 //! pseudonym cannot be tried against the few million card numbers that there are.
 
 use crate::control::observation::Session;
-use crate::policy::{Now, Policy, Principal, Running, normalise};
+use crate::policy::{Now, Policy, Principal, Running, Token, normalise};
 use std::hash::{BuildHasher, RandomState};
 
 /// Gives pseudonyms. Their order says nothing: no decision depends on the order of tokens.
@@ -38,10 +38,12 @@ impl Pseudonyms {
             Some(Running { token: running.token.as_deref().map(|token| self.of(token)), ..running.clone() })
         };
         let now = Now { running: policy.now.running.iter().map(running).collect(), ..policy.now.clone() };
+        let card =
+            |token: &Token| Token { group: token.group.as_deref().map(|group| self.of(group).into()), ..token.clone() };
         Policy {
             now,
             principals: policy.principals.iter().map(person).collect(),
-            tokens: policy.tokens.iter().map(|(uid, token)| (self.of(uid), token.clone())).collect(),
+            tokens: policy.tokens.iter().map(|(uid, token)| (self.of(uid), card(token))).collect(),
             ..policy.clone()
         }
     }

@@ -5,7 +5,7 @@ use super::task::Piece;
 use super::*;
 use crate::control::observation::Observation;
 use crate::control::{self, Decision, State};
-use crate::policy::Policy;
+use crate::policy::{Policy, Token, Verdict};
 use crate::sim::{Action, Car, Plant, Scenario, TICK};
 use crate::site::Site;
 use crate::time::{Duration, Moment};
@@ -281,7 +281,7 @@ fn what_is_no_recording_or_of_another_format_says_so() {
     assert_eq!(fault(b"PK\x03\x04 something else\n"), Fault::NoRecording);
     assert_eq!(fault(&[0xFF; 4096]), Fault::NoRecording);
     assert_eq!(fault(b"headroom-1 7 3 00000000\nabc"), Fault::NoRecording);
-    let later = fault(b"headroom-flight 6 9.1.0\nwhatever");
+    let later = fault(format!("headroom-flight {} 9.1.0\nwhatever", FORMAT + 1).as_bytes());
     assert!(later.to_string().contains("replay it with 9.1.0"), "{later}");
     let bytes = World::of(HOUSE).record(5, 1 << 20).remove(0);
     let own = format!("{FORMAT} {}\n", env!("CARGO_PKG_VERSION"));
@@ -297,9 +297,8 @@ fn no_card_and_no_name_is_in_the_bytes_and_each_card_decides_as_before() {
     let mut policy = (*world.policy).clone();
     policy.principals[0].alias = Some("Kari Nordmann".into());
     policy.principals[0].id = "usr_kari".into();
-    policy
-        .tokens
-        .insert("STRANGER99".into(), crate::policy::Token { principal: 0, is_accepted: false, valid_until: None });
+    let stranger = Token { status: Verdict::Blocked, group: Some("nordmanns".into()), ..Token::of(0) };
+    policy.tokens.insert("STRANGER99".into(), stranger);
     world.policy = Arc::new(policy);
     world
         .plant

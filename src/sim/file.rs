@@ -287,10 +287,7 @@ impl File {
                 evses: None,
                 valid_until: raw.valid_until.as_deref().map_or(Ok(None), wall)?,
             });
-            let tokens = raw
-                .tokens
-                .iter()
-                .map(|uid| (normalise(uid), Token { principal: index, is_accepted: true, valid_until: None }));
+            let tokens = raw.tokens.iter().map(|uid| (normalise(uid), Token::of(index)));
             policy.tokens.extend(tokens);
         }
         Ok(policy)

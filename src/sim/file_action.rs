@@ -5,7 +5,7 @@ use super::charger::{Ears, Network};
 use super::file::{Currents, amps, circuit_named, evse_named, one_of, seconds};
 use super::meter::Voice;
 use super::script::Action;
-use crate::policy::{Policy, normalise};
+use crate::policy::{Policy, Verdict, normalise};
 use crate::site::{MeterId, Site};
 use crate::time::{Duration, Moment};
 use crate::units::{Phase, PhaseSet};
@@ -154,7 +154,7 @@ impl RawPolicy {
         policy.main_limit_percent = self.main_limit_percent.unwrap_or(policy.main_limit_percent);
         for card in &self.blocked {
             let token = policy.tokens.get_mut(&normalise(card)).ok_or(format!("no class has the token `{card}`"))?;
-            token.is_accepted = false;
+            token.status = Verdict::Blocked;
         }
         Ok(policy)
     }

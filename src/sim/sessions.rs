@@ -153,8 +153,7 @@ fn admit(policy: &mut Policy, visits: &[Visit]) {
         let class = policy.classes.len() - 1;
         policy.principals.push(Principal { id, alias: None, class, evses: None, valid_until: None });
         let principal = policy.principals.len() - 1;
-        let token_of = Token { principal, is_accepted: true, valid_until: None };
-        policy.tokens.insert(normalise(&token(priority)), token_of);
+        policy.tokens.insert(normalise(&token(priority)), Token::of(principal));
     }
 }
 

@@ -237,7 +237,7 @@ fn policy(dice: &mut Dice, site: &Site) -> Policy {
             evses: None,
             valid_until: None,
         });
-        policy.tokens.insert(format!("T{index}"), Token { principal: index, is_accepted: true, valid_until: None });
+        policy.tokens.insert(format!("T{index}"), Token::of(index));
     }
     if dice.chance(20) {
         policy.main_limit_percent = 80;

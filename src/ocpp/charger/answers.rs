@@ -6,9 +6,10 @@
 use super::{BOOT_SPAN, BOOTS, Charger, ORDERS_FIRST, Output};
 use crate::control::observation::Plug;
 use crate::ocpp::book::Book;
+use crate::ocpp::connector::Seat;
 use crate::ocpp::frame::{self, Code};
 use crate::ocpp::inbound::{Inbound, Start};
-use crate::ocpp::{Now, meter};
+use crate::ocpp::{Now, id_tag, meter};
 use crate::policy::{Policy, Verdict};
 use crate::time::Duration;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -44,17 +45,12 @@ impl Charger {
             }
             Inbound::Heartbeat => json!({"currentTime": self.tell_time(now)}),
             Inbound::Status { connector, plug, fault } => self.status(connector, plug, fault, book),
-            Inbound::Authorize { token } => {
-                let verdicts = self
-                    .connectors
-                    .iter()
-                    .map(|c| policy.entitlement(c.seat.evse, token.as_deref(), now.date()).verdict);
-                id_tag_info(verdicts.min_by_key(|verdict| refusal(*verdict)).unwrap_or(Verdict::Unknown))
-            }
+            Inbound::Authorize { token } => self.authorized(token.as_deref(), now, policy),
             Inbound::Start(start) => self.started(start, now, policy, book),
             Inbound::Stop { transaction, token } => {
                 self.stopped(transaction, book);
-                token.map_or(json!({}), |_| id_tag_info(Verdict::Accepted))
+                // Nobody is kept from stopping: the answer is for the charger's cache.
+                token.map_or(json!({}), |token| self.authorized(Some(&token), now, policy))
             }
             Inbound::Meter { connector, transaction } => self.metered(connector, transaction, payload, now, book),
             Inbound::DataTransfer => json!({"status": "UnknownVendorId"}),
@@ -124,7 +120,7 @@ impl Charger {
                 "a transaction on a connector that is not in the configuration is refused: add a [[charger]] for it"
             );
             self.outputs.push_back(Output::SaveBook);
-            return with_id(book.fresh_id(), Verdict::Unknown);
+            return with_id(book.fresh_id(), id_tag::answer(policy, None, Verdict::Unknown));
         };
         let seat = &self.connectors[at].seat;
         let verdict = policy.entitlement(seat.evse, start.token.as_deref(), now.date()).verdict;
@@ -134,9 +130,16 @@ impl Charger {
             tracing::info!(charger = self.identity(), connector = seat.connector, id, ?verdict, "transaction begun");
             self.outputs.push_back(Output::SaveBook);
         }
+        let answer = id_tag::answer(policy, start.token.as_deref(), verdict);
         // A refused one is reported too: control gives it nothing, and says why.
         self.connectors[at].begin(id, start.token, start.meter_wh, now.at);
-        with_id(id, verdict)
+        with_id(id, answer)
+    }
+
+    fn authorized(&self, token: Option<&str>, now: Now, policy: &Policy) -> Value {
+        let verdict = |seat: &Seat| policy.entitlement(seat.evse, token, now.date()).verdict;
+        let best = id_tag::authorized(self.connectors.iter().map(|connector| verdict(&connector.seat)));
+        id_tag::answer(policy, token, best)
     }
 
     fn stopped(&mut self, transaction: Option<i64>, book: &mut Book) {
@@ -197,32 +200,7 @@ impl Charger {
     }
 }
 
-fn with_id(id: i64, verdict: Verdict) -> Value {
-    let mut answer = id_tag_info(verdict);
+fn with_id(id: i64, mut answer: Value) -> Value {
     answer["transactionId"] = json!(id);
     answer
-}
-
-/// `AuthorizationStatus` (OCPP 1.6 ed. 2, 7.2). It has no word for "not here": the token is known, so it is blocked.
-fn id_tag_info(verdict: Verdict) -> Value {
-    let status = match verdict {
-        Verdict::Accepted => "Accepted",
-        Verdict::Blocked | Verdict::NotAtThisLocation | Verdict::NotAtThisTime | Verdict::NoCredit => "Blocked",
-        Verdict::ConcurrentTx => "ConcurrentTx",
-        Verdict::Expired => "Expired",
-        Verdict::Unknown => "Invalid",
-    };
-    json!({"idTagInfo": {"status": status}})
-}
-
-/// Authorize names no connector: the best answer of all is given, and StartTransaction decides.
-fn refusal(verdict: Verdict) -> u8 {
-    match verdict {
-        Verdict::Accepted => 0,
-        Verdict::Expired => 1,
-        Verdict::Blocked => 2,
-        Verdict::ConcurrentTx | Verdict::NotAtThisTime | Verdict::NoCredit => 3,
-        Verdict::NotAtThisLocation => 4,
-        Verdict::Unknown => 5,
-    }
 }

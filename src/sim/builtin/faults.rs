@@ -263,7 +263,7 @@ fn policy(dice: &mut Dice, evses: usize) -> Policy {
     let class = policy.classes.len() - 1;
     policy.principals.push(Principal { id, alias: None, class, evses: None, valid_until: None });
     let principal = policy.principals.len() - 1;
-    policy.tokens.insert("FIRST".into(), Token { principal, is_accepted: true, valid_until: None });
+    policy.tokens.insert("FIRST".into(), Token::of(principal));
     policy
 }
 

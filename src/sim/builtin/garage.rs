@@ -31,8 +31,7 @@ pub fn garage(seed: u64) -> Scenario {
     for (class, (id, priority)) in TIERS.into_iter().enumerate() {
         let id = id.to_owned();
         policy.classes.push(Class { id: id.as_str().into(), priority, weight: 1, ceiling: None, new_sessions: true });
-        let token = Token { principal: class, is_accepted: true, valid_until: None };
-        policy.tokens.insert(normalise(&id), token);
+        policy.tokens.insert(normalise(&id), Token::of(class));
         policy.principals.push(Principal { id, alias: None, class, evses: None, valid_until: None });
     }
     let mut actions = Vec::new();

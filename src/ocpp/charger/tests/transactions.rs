@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::control::observation::Plug;
-use crate::policy::{Class, EvseRule, Principal, Token};
+use crate::policy::{Class, EvseRule, Principal, Token, Verdict};
 use crate::units::PerPhase;
 
 #[test]
@@ -67,8 +67,9 @@ fn the_policy_decides_who_may_charge_and_a_refused_session_is_reported() {
         Principal { evses: None, valid_until: Some("2026-01-01T00:00:00Z".parse().unwrap()), ..principal.clone() };
     bench.policy.classes = vec![Class { id: "c".into(), priority: 0, weight: 1, ceiling: None, new_sessions: true }];
     bench.policy.principals = vec![principal, over];
-    for (token, principal, is_accepted) in [("KARI", 0, true), ("OVER", 1, true), ("LOST", 0, false)] {
-        bench.policy.tokens.insert(token.into(), Token { principal, is_accepted, valid_until: None });
+    let lost = Token { status: Verdict::Blocked, ..Token::of(0) };
+    for (uid, token) in [("KARI", Token::of(0)), ("OVER", Token::of(1)), ("LOST", lost)] {
+        bench.policy.tokens.insert(uid.into(), token);
     }
     let mut authorize = |token: &str| bench.ask("Authorize", json!({"idTag": token}))["idTagInfo"]["status"].clone();
     assert_eq!(["KARI", "OVER", "LOST", "WHO"].map(&mut authorize), ["Accepted", "Expired", "Blocked", "Invalid"]);
