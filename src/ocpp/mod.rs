@@ -13,6 +13,7 @@ pub mod frame;
 pub mod id_tag;
 pub mod inbound;
 pub mod lenient;
+pub mod locallist;
 pub mod meter;
 pub mod pace;
 pub mod profile;
