@@ -57,6 +57,8 @@ pub struct Daemon {
     pub http: Option<SocketAddr>,
     /// Where chargers dial in, once it is bound.
     pub ocpp: Option<SocketAddr>,
+    /// For whoever wants something of a charger over OCPP.
+    pub chargers: Option<ocpp::Desk>,
 }
 
 impl Daemon {
@@ -83,15 +85,16 @@ impl Daemon {
         let rights = rights::Desk::new(cloud.policy, folder.clone());
         let policy = rights.subscribe();
         let (mut edges, mut last_words) = (Vec::new(), vec![cloud.task]);
-        let mut ocpp_address = None;
+        let (mut ocpp_address, mut chargers) = (None, None);
         if config.ocpp.is_some() {
             let book = keep::read(folder.as_deref(), keep::BOOK).unwrap_or_default();
             let kept = ocpp::Kept { book, save: save_book(folder.clone()) };
             let stop = stopping.clone();
             let served = ocpp::serve(&config, clock, inbox.clone(), &outbox, policy.clone(), kept, stop).await;
-            let (address, task) = served.map_err(|fault| port_taken("ocpp", &config, &fault))?;
-            ocpp_address = Some(address);
-            last_words.push(task);
+            let served = served.map_err(|fault| port_taken("ocpp", &config, &fault))?;
+            ocpp_address = Some(served.address);
+            chargers = Some(served.desk);
+            last_words.push(served.task);
         }
         let mut http_address = None;
         if let Some(page) = &config.http {
@@ -120,6 +123,7 @@ impl Daemon {
             recorder,
             http: http_address,
             ocpp: ocpp_address,
+            chargers,
         })
     }
 

@@ -12,21 +12,25 @@
 //! answered at once, whatever is open.
 
 mod answers;
+mod people;
 #[cfg(test)]
 mod tests;
 
-use super::Now;
+use super::access::{self, Access};
 use super::book::Book;
-use super::connector::{Connector, Seat};
+use super::connector::Connector;
 use super::frame::{self, Code, Fault, Frame};
 use super::profile::Target;
+use super::settings::Settings;
 use super::setup::{Reply, Setup, Step};
+use super::{Now, Told};
 use crate::control::Order;
 use crate::control::observation::{Accepted, Report};
 use crate::policy::Policy;
 use crate::site::EvseId;
 use crate::time::{Duration, Moment};
 use chrono::{DateTime, TimeDelta, Utc};
+use people::Errand;
 use serde_json::Value;
 use std::collections::VecDeque;
 
@@ -64,19 +68,6 @@ const BOOTS: usize = 3;
 /// See [`BOOTS`].
 const BOOT_SPAN: Duration = Duration::from_secs(600);
 
-/// What the configuration says of a charger.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The last part of its URL.
-    pub identity: String,
-    /// Heartbeat interval asked for.
-    pub heartbeat: Duration,
-    /// `MeterValueSampleInterval` asked for.
-    pub meter_interval: Duration,
-    /// The connectors that we steer; at least one.
-    pub seats: Vec<Seat>,
-}
-
 /// What the machine wants done, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
@@ -84,6 +75,10 @@ pub enum Output {
     Send(String),
     /// Send a WebSocket ping.
     Ping,
+    /// A command has come to this.
+    Told(Told),
+    /// A card that the policy does not know has been read.
+    Stranger(String),
     /// Tell the step.
     Report(EvseId, Report),
     /// The book has changed.
@@ -101,6 +96,8 @@ pub struct Charger {
     is_configured: bool,
     /// A part of the set-up met an error, as chargers answer that are not quite awake: all of it is tried once more.
     retry: Retry,
+    access: Access,
+    errand: Option<Errand>,
     online: Option<Online>,
     pending: Option<Pending>,
     told: Option<(Moment, DateTime<Utc>)>,
@@ -141,6 +138,8 @@ enum Asked {
     Order { connector: usize, number: u64 },
     Fallback { connector: usize },
     Step(Step),
+    Access(access::Step),
+    Command,
 }
 
 impl Charger {
@@ -152,7 +151,10 @@ impl Charger {
                 connector.begin(open.id, open.token.clone(), open.meter_wh, now.at);
             }
         }
+        let evses = settings.seats.iter().map(|seat| seat.evse).collect();
         let mut charger = Charger {
+            access: Access::new(evses),
+            errand: None,
             settings,
             connectors,
             setup: Setup::default(),
@@ -188,6 +190,7 @@ impl Charger {
         let later = now.at + BOOT_WAIT;
         let orders_from = if self.setup.must_read_first() { later } else { now.at };
         self.online = Some(Online { heard: now.at, ping_at: now.at + PING_EVERY, orders_from, setup_from: later });
+        self.access.up();
         self.is_odd = false;
         self.retry = Retry::NotNeeded;
         self.connectors.iter_mut().for_each(|connector| connector.up(now.at));
@@ -258,6 +261,9 @@ impl Charger {
         if self.call_deadline().is_some_and(|deadline| now.at >= deadline) {
             self.give_up(Reply::Silent, now);
         }
+        if self.errand_deadline().is_some_and(|deadline| now.at >= deadline) {
+            self.drop_errand();
+        }
         self.go_on(now);
     }
 
@@ -269,12 +275,22 @@ impl Charger {
     /// When it wants [`Charger::timer`] at the latest; `None` while it is away.
     pub fn deadline(&self) -> Option<Moment> {
         let online = self.online?;
-        let is_waiting = self.connectors.iter().any(|c| c.waiting.is_some() || c.wants_fallback);
         let is_free = self.pending.is_none();
-        let orders = (is_free && is_waiting).then_some(online.orders_from);
+        let orders = (is_free && (self.is_waited_for() || self.is_errand_waiting())).then_some(online.orders_from);
         let setup = (is_free && !self.setup.is_done()).then_some(online.setup_from);
+        let access = self.access.due().filter(|_| is_free && self.setup.is_done());
         let dead = online.heard + self.dead_after();
-        [Some(online.ping_at), Some(dead), orders, setup, self.call_deadline()].into_iter().flatten().min()
+        let calls = [orders, setup, access, self.call_deadline(), self.errand_deadline()];
+        calls.into_iter().chain([Some(online.ping_at), Some(dead)]).flatten().min()
+    }
+
+    fn is_waited_for(&self) -> bool {
+        self.connectors.iter().any(|c| c.waiting.is_some() || c.wants_fallback)
+    }
+
+    /// What a person wants is not done long after it was wanted.
+    fn errand_deadline(&self) -> Option<Moment> {
+        self.errand.as_ref().filter(|errand| !errand.is_sent).map(|errand| errand.since + CALL_TIMEOUT)
     }
 
     fn dead_after(&self) -> Duration {
@@ -283,10 +299,11 @@ impl Charger {
 
     fn call_deadline(&self) -> Option<Moment> {
         let pending = self.pending.as_ref()?;
-        let is_waited_for = self.connectors.iter().any(|c| c.waiting.is_some() || c.wants_fallback);
+        let is_set_up = matches!(pending.asked, Asked::Step(_) | Asked::Access(_));
         let patience = match pending.asked {
-            Asked::Step(_) if is_waited_for => SETUP_PATIENCE,
-            Asked::Step(_) | Asked::Order { .. } | Asked::Fallback { .. } => CALL_TIMEOUT,
+            Asked::Order { .. } | Asked::Fallback { .. } => CALL_TIMEOUT,
+            _ if self.is_waited_for() || is_set_up && self.is_errand_waiting() => SETUP_PATIENCE,
+            Asked::Step(_) | Asked::Access(_) | Asked::Command => CALL_TIMEOUT,
         };
         Some(pending.sent + patience)
     }
@@ -300,9 +317,17 @@ impl Charger {
             if may_order && self.send_profile(now) {
                 break;
             }
+            if may_order && self.send_command(now) {
+                break;
+            }
             let step = if now.at >= online.setup_from { self.setup.next_step() } else { None };
-            let Some(step) = step else { break };
-            self.take(step, now);
+            match step {
+                Some(step) => self.take(step, now),
+                None => {
+                    _ = self.setup.is_done() && now.at >= online.setup_from && self.send_access(now);
+                    break;
+                }
+            }
         }
         if self.retry == Retry::Wanted && self.setup.is_done() && self.pending.is_none() {
             self.retry = Retry::Done;
@@ -397,6 +422,8 @@ impl Charger {
                  charger's own limit; set that to the fallback"
             ),
             Asked::Fallback { .. } => {}
+            Asked::Access(step) => self.access_answered(&step, reply),
+            Asked::Command => self.commanded(reply),
             Asked::Step(step) => {
                 if !self.setup.answered(&step, reply) {
                     tracing::info!(charger = identity, ?step, "not taken");
@@ -414,6 +441,7 @@ impl Charger {
 
     /// The open call ends with its connection; an order that was on its way may or may not have arrived.
     fn hang_up(&mut self, now: Now) {
+        self.drop_errand();
         if let Some(Pending { asked: Asked::Order { connector, number }, .. }) = self.pending.take()
             && let Some(connector) = self.connectors.get_mut(connector)
         {

@@ -5,24 +5,34 @@
 //! [`profile`] and [`book`] for its parts; [`frame`] and [`lenient`] for what is on the wire; [`door`] for who may come
 //! in; [`task`], [`visitor`] and [`pace`] for the sockets. docs/OCPP.md tells the same to people who install chargers.
 
+pub mod access;
 pub mod book;
 pub mod charger;
+pub mod command;
 pub mod connector;
+pub mod desk;
 pub mod door;
 pub mod frame;
+pub mod hall;
 pub mod id_tag;
 pub mod inbound;
+pub mod ledger;
 pub mod lenient;
 pub mod locallist;
 pub mod meter;
 pub mod pace;
+pub mod pairing;
 pub mod profile;
+pub mod settings;
 pub mod setup;
 pub mod task;
 pub mod visitor;
 
 pub use book::{Book, Kept, OpenTransaction, SaveBook};
-pub use task::serve;
+pub use command::{Command, Told};
+pub use desk::{Desk, PairingFault};
+pub use pairing::Paired;
+pub use task::{Serving, serve};
 
 use crate::time::Moment;
 use chrono::{DateTime, Utc};

@@ -44,7 +44,7 @@ pub enum Step {
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
     steps: VecDeque<Step>,
-    keys: BTreeMap<String, Key>,
+    keys: BTreeMap<&'static str, Key>,
     has_read: bool,
 }
 
@@ -59,10 +59,32 @@ pub enum Reply<'a> {
     Silent,
 }
 
+/// A configuration key of a charger.
 #[derive(Debug, Clone)]
-struct Key {
-    value: String,
-    is_readonly: bool,
+pub struct Key {
+    /// As the charger writes it.
+    pub value: String,
+    /// It cannot be set.
+    pub is_readonly: bool,
+}
+
+impl Key {
+    /// A switch that is on.
+    pub fn is_true(&self) -> bool {
+        self.value.trim().eq_ignore_ascii_case("true")
+    }
+}
+
+/// The keys of these names in an answer to GetConfiguration.
+pub fn keys_in(answer: &Value, names: &[&'static str]) -> BTreeMap<&'static str, Key> {
+    let key = |item: &Value| {
+        let said = lenient::text(item, "key")?;
+        let name = names.iter().find(|name| name.eq_ignore_ascii_case(&said))?;
+        let value = lenient::text(item, "value").unwrap_or_default();
+        let is_readonly = item.get("readonly").and_then(Value::as_bool).unwrap_or(false);
+        Some((*name, Key { value, is_readonly }))
+    };
+    lenient::each(answer, "configurationKey").iter().filter_map(key).collect()
 }
 
 impl Setup {
@@ -129,7 +151,7 @@ impl Setup {
             Step::ReadKeys => {
                 self.has_read = true;
                 match reply {
-                    Reply::Said(answer) => self.read_keys(answer),
+                    Reply::Said(answer) => self.keys.extend(keys_in(answer, &KEYS)),
                     Reply::Refused | Reply::Silent => return false,
                 }
                 true
@@ -141,19 +163,6 @@ impl Setup {
                 false
             }
             Step::Measurands(_) | Step::Fallback | Step::Set(..) | Step::AskStatus(_) => reply.is_yes(),
-        }
-    }
-
-    fn read_keys(&mut self, answer: &Value) {
-        for item in lenient::each(answer, "configurationKey") {
-            let Some(asked) =
-                lenient::text(item, "key").and_then(|name| KEYS.iter().find(|key| key.eq_ignore_ascii_case(&name)))
-            else {
-                continue;
-            };
-            let value = lenient::text(item, "value").unwrap_or_default();
-            let is_readonly = item.get("readonly").and_then(Value::as_bool).unwrap_or(false);
-            self.keys.insert((*asked).into(), Key { value, is_readonly });
         }
     }
 }

@@ -5,19 +5,23 @@
 //! there is heard any more. Chargers share nothing but the book, which is locked for the length of one frame: a slow one
 //! delays nobody.
 
-use super::Now;
-use super::book::{Book, Kept, SaveBook};
-use super::charger::{Charger, Output, Settings};
-use super::connector::Seat;
+use super::book::{Kept, SaveBook};
+use super::charger::{Charger, Output};
+use super::desk::{Ask, COMMANDS_MOST, Desk, Reader};
 use super::door::{self, Door, Entry};
+use super::hall::{Entrance, Hall, open};
+use super::ledger::Ledger;
 use super::pace::Pace;
+use super::settings::chargers;
 use super::visitor::{Arrival, Visitor};
+use super::{Now, Told};
 use crate::clock::Clock;
-use crate::config::{ChargerConfig, Config, OcppConfig, Secret};
+use crate::config::Config;
 use crate::control::Order;
 use crate::control::observation::Word;
 use crate::inbox::{Inbox, Outbox, PolicyWatch};
-use crate::time::{Duration, Moment};
+use crate::site::EvseId;
+use crate::time::Duration;
 use axum::Router;
 use axum::extract::connect_info::Connected;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -32,9 +36,9 @@ use std::future::IntoFuture;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -59,11 +63,18 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 /// A book that could not be saved is tried again so often: a full disk does not empty in seconds.
 const SAVE_RETRY: Duration = Duration::from_secs(60);
 
-/// Strangers are logged no more often than this.
-const STRANGER_EVERY: Duration = Duration::from_secs(60);
-
 /// The subprotocol of OCPP 1.6J.
 const PROTOCOL: &str = "ocpp1.6";
+
+/// The edge at work.
+pub struct Serving {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its task.
+    pub task: JoinHandle<()>,
+    /// For whoever wants something of a charger.
+    pub desk: Desk,
+}
 
 /// Listens for the chargers of `config`; port 0 is allowed. Reports go to `inbox`, orders come from `outbox`. Once
 /// `stop` is true it closes the listener and every socket, saves the book as it is then, and ends; when the handle is
@@ -79,7 +90,7 @@ pub async fn serve(
     policy: PolicyWatch,
     kept: Kept,
     mut stop: watch::Receiver<bool>,
-) -> io::Result<(SocketAddr, JoinHandle<()>)> {
+) -> io::Result<Serving> {
     let Some(ocpp) = &config.ocpp else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "OCPP: no [ocpp] in the configuration"));
     };
@@ -94,13 +105,21 @@ pub async fn serve(
     let ledger = Arc::new(Ledger { book, changed: Notify::new(), is_closed: AtomicBool::new(false) });
     let mut tasks = JoinSet::new();
     let mut entrances = BTreeMap::new();
+    let (reader, mut asked) = (Arc::new(Reader::new(clock)), Vec::new());
     for (settings, password) in chargers(config, ocpp) {
         let door = Arc::new(Mutex::new(Door::new(&settings.identity, password)));
         // One newcomer may wait while its task lets go of the old socket.
         let (sockets, newcomers) = mpsc::channel(1);
+        let (ask, commands) = mpsc::channel(COMMANDS_MOST);
+        let evses: Vec<EvseId> = settings.seats.iter().map(|seat| seat.evse).collect();
+        asked.push((evses.clone(), ask));
         entrances.insert(settings.identity.clone(), Entrance { door: door.clone(), sockets });
         let lane = Lane {
-            orders: settings.seats.iter().filter_map(|seat| outbox.orders_for(seat.evse)).collect(),
+            orders: evses.iter().filter_map(|evse| outbox.orders_for(*evse)).collect(),
+            evses,
+            commands,
+            asker: None,
+            reader: reader.clone(),
             charger: Charger::new(settings, &ledger.lock(), now),
             door,
             clock,
@@ -128,54 +147,7 @@ pub async fn serve(
         ledger.close();
         saving.join_next().await;
     });
-    Ok((address, server))
-}
-
-/// The chargers by identity; the EVSEs with the same one are connectors of the same charger.
-fn chargers(config: &Config, ocpp: &OcppConfig) -> Vec<(Settings, Option<Secret>)> {
-    let mut chargers: BTreeMap<&str, (Settings, Option<Secret>)> = BTreeMap::new();
-    for (evse, charger) in config.site.evse_ids().zip(&config.chargers) {
-        let ChargerConfig::Ocpp { identity, connector, password } = charger else { continue };
-        let (settings, secret) = chargers.entry(identity).or_insert_with(|| {
-            let settings = Settings {
-                identity: identity.clone(),
-                heartbeat: ocpp.heartbeat,
-                meter_interval: ocpp.meter_interval,
-                seats: Vec::new(),
-            };
-            (settings, None)
-        });
-        let site = config.site.evse(evse);
-        settings.seats.push(Seat {
-            evse,
-            id: site.id.clone(),
-            connector: *connector,
-            wired: site.rotation.wired(),
-            volts: config.site.terminal_volts(&site.rotation),
-            fallback: site.fallback,
-        });
-        *secret = secret.take().or_else(|| password.clone());
-    }
-    chargers.into_values().collect()
-}
-
-/// The book, for all chargers.
-struct Ledger {
-    book: Mutex<Book>,
-    changed: Notify,
-    /// Nobody changes it any more.
-    is_closed: AtomicBool,
-}
-
-impl Ledger {
-    fn lock(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn close(&self) {
-        self.is_closed.store(true, Ordering::Release);
-        self.changed.notify_one();
-    }
+    Ok(Serving { address, task: server, desk: Desk::new(asked, reader) })
 }
 
 /// Saves the book whenever it has changed, and when it is closed; several changes that wait together are one write.
@@ -210,7 +182,12 @@ async fn keep(ledger: Arc<Ledger>, save: SaveBook) {
 struct Lane {
     charger: Charger,
     door: Arc<Mutex<Door>>,
+    evses: Vec<EvseId>,
     orders: Vec<watch::Receiver<Option<Order>>>,
+    commands: mpsc::Receiver<Ask>,
+    /// Who waits for the answer to the command that is under way.
+    asker: Option<oneshot::Sender<Told>>,
+    reader: Arc<Reader>,
     clock: Clock,
     inbox: Inbox,
     policy: PolicyWatch,
@@ -224,7 +201,7 @@ impl Lane {
         loop {
             let mut socket = match next.take() {
                 Some(socket) => socket,
-                None => match newcomers.recv().await {
+                None => match self.wait(&mut newcomers).await {
                     Some(socket) => socket,
                     None => return,
                 },
@@ -234,6 +211,7 @@ impl Lane {
             // What was ordered before is out of date: the new epoch asks for new orders.
             self.orders.iter_mut().for_each(watch::Receiver::mark_unchanged);
             self.charger.connected(now);
+            self.govern();
             tracing::info!(charger = self.charger.identity(), "connected");
             next = tokio::select! {
                 biased;
@@ -246,6 +224,17 @@ impl Lane {
             if next.is_none() {
                 open(&self.door).left();
                 tracing::info!(charger = self.charger.identity(), "disconnected");
+            }
+        }
+    }
+
+    /// Until the charger dials in; what is wanted of it meanwhile has no answer.
+    async fn wait(&mut self, newcomers: &mut mpsc::Receiver<WebSocket>) -> Option<WebSocket> {
+        loop {
+            tokio::select! {
+                biased;
+                newcomer = newcomers.recv() => return newcomer,
+                Some((_, asker)) = self.commands.recv() => drop(asker.send(Told::NoAnswer)),
             }
         }
     }
@@ -264,6 +253,11 @@ impl Lane {
             tokio::select! {
                 biased;
                 order = newest(&mut self.orders) => self.charger.order(order, self.now()),
+                Ok(()) = self.policy.changed() => self.govern(),
+                Some((command, asker)) = self.commands.recv(), if self.asker.is_none() => {
+                    self.asker = Some(asker);
+                    self.charger.command(command, self.now());
+                }
                 () = sleep(wait) => self.charger.timer(self.now()),
                 message = socket.recv(), if resumes.is_none() => match message {
                     Some(Ok(message)) => {
@@ -300,7 +294,7 @@ impl Lane {
                 Output::Send(text) => Message::Text(text.into()),
                 Output::Ping => Message::Ping(Default::default()),
                 Output::Close => return false,
-                Output::Report(..) | Output::SaveBook => {
+                Output::Report(..) | Output::SaveBook | Output::Told(_) | Output::Stranger(_) => {
                     self.note(output);
                     continue;
                 }
@@ -320,10 +314,22 @@ impl Lane {
         }
     }
 
-    fn note(&self, output: Output) {
+    fn govern(&mut self) {
+        let policy = self.policy.borrow_and_update().clone();
+        self.charger.govern(policy, self.now());
+    }
+
+    fn note(&mut self, output: Output) {
         match output {
             Output::Report(evse, report) => self.inbox.put(Word::Report(evse, report)),
             Output::SaveBook => self.ledger.changed.notify_one(),
+            Output::Told(told) => {
+                if let Some(asker) = self.asker.take() {
+                    // Whoever has gone meanwhile wants no answer.
+                    _ = asker.send(told);
+                }
+            }
+            Output::Stranger(card) => self.reader.read(&self.evses, &card),
             Output::Send(_) | Output::Ping | Output::Close => {}
         }
     }
@@ -360,22 +366,6 @@ async fn newest(orders: &mut [watch::Receiver<Option<Order>>]) -> Order {
             return order;
         }
     }
-}
-
-/// All ways in.
-struct Hall {
-    entrances: BTreeMap<String, Entrance>,
-    clock: Clock,
-    stranger: Mutex<Option<Moment>>,
-}
-
-struct Entrance {
-    door: Arc<Mutex<Door>>,
-    sockets: mpsc::Sender<WebSocket>,
-}
-
-fn open(door: &Mutex<Door>) -> MutexGuard<'_, Door> {
-    door.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Somebody dials in.
@@ -446,17 +436,6 @@ async fn dial(
                 _ = timeout(WRITE_TIMEOUT, socket.send(Message::Close(None))).await;
             }
         })
-}
-
-impl Hall {
-    fn turn_away(&self, who: &str, from: SocketAddr, now: Moment) {
-        let mut last = self.stranger.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|at| now.since(at) >= STRANGER_EVERY) {
-            *last = Some(now);
-            let who: String = who.chars().take(64).collect();
-            tracing::warn!(identity = ?who, %from, "refused: no charger with this identity in the configuration");
-        }
-    }
 }
 
 /// Accepts as many connections as there are places.

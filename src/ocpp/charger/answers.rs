@@ -10,7 +10,7 @@ use crate::ocpp::connector::Seat;
 use crate::ocpp::frame::{self, Code};
 use crate::ocpp::inbound::{Inbound, Start};
 use crate::ocpp::{Now, id_tag, meter};
-use crate::policy::{Policy, Verdict};
+use crate::policy::{Policy, Verdict, is_central};
 use crate::time::Duration;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -45,7 +45,10 @@ impl Charger {
             }
             Inbound::Heartbeat => json!({"currentTime": self.tell_time(now)}),
             Inbound::Status { connector, plug, fault } => self.status(connector, plug, fault, book),
-            Inbound::Authorize { token } => self.authorized(token.as_deref(), now, policy),
+            Inbound::Authorize { token } => {
+                self.meet(token.as_deref(), policy);
+                self.authorized(token.as_deref(), now, policy)
+            }
             Inbound::Start(start) => self.started(start, now, policy, book),
             Inbound::Stop { transaction, token } => {
                 self.stopped(transaction, book);
@@ -61,7 +64,9 @@ impl Charger {
     }
 
     fn booted(&mut self, now: Now) -> Value {
+        self.drop_errand();
         self.pending = None;
+        self.access.booted();
         self.boots.retain(|at| now.at.since(*at) < BOOT_SPAN);
         self.boots.push_back(now.at);
         let connectors = self.connectors.len();
@@ -69,6 +74,7 @@ impl Charger {
             self.boots.pop_front();
             tracing::warn!(charger = self.identity(), "boots again and again; it is not configured any more");
             self.setup.least(connectors);
+            self.access.rest();
         } else {
             self.setup.all(connectors, self.settings.meter_interval, self.settings.heartbeat);
         }
@@ -122,6 +128,7 @@ impl Charger {
             self.outputs.push_back(Output::SaveBook);
             return with_id(book.fresh_id(), id_tag::answer(policy, None, Verdict::Unknown));
         };
+        self.meet(start.token.as_deref(), policy);
         let seat = &self.connectors[at].seat;
         let verdict = policy.entitlement(seat.evse, start.token.as_deref(), now.date()).verdict;
         let before = book.at(&seat.id).map(|open| open.id);
@@ -134,6 +141,13 @@ impl Charger {
         // A refused one is reported too: control gives it nothing, and says why.
         self.connectors[at].begin(id, start.token, start.meter_wh, now.at);
         with_id(id, answer)
+    }
+
+    /// Somebody may wait for a card that is not known yet.
+    fn meet(&mut self, token: Option<&str>, policy: &Policy) {
+        if let Some(stranger) = token.filter(|token| !policy.knows(token) && !is_central(token)) {
+            self.outputs.push_back(Output::Stranger(stranger.into()));
+        }
     }
 
     fn authorized(&self, token: Option<&str>, now: Now, policy: &Policy) -> Value {

@@ -2,10 +2,12 @@
 
 use super::*;
 use crate::control::observation::Link;
+use crate::ocpp::connector::Seat;
 use crate::units::Amps;
 use serde_json::json;
 
 mod hostile;
+mod people;
 mod transactions;
 
 /// A charger with connectors 1 (`left`) and 2 (`right`), the policy, the book, the clock.
@@ -18,6 +20,8 @@ struct Bench {
     reports: Vec<Report>,
     saves: usize,
     pings: usize,
+    told: Option<Told>,
+    strangers: Vec<String>,
     is_closed: bool,
 }
 
@@ -54,6 +58,8 @@ impl Bench {
             reports: vec![Report::default(); 2],
             saves: 0,
             pings: 0,
+            told: None,
+            strangers: Vec::new(),
             is_closed: false,
         }
     }
@@ -179,6 +185,8 @@ impl Bench {
                 Output::Report(evse, report) => self.reports[evse.0] = report,
                 Output::SaveBook => self.saves += 1,
                 Output::Ping => self.pings += 1,
+                Output::Told(told) => self.told = Some(told),
+                Output::Stranger(card) => self.strangers.push(card),
                 Output::Close => self.is_closed = true,
             }
         }
