@@ -97,6 +97,8 @@ pub struct Access {
     /// It takes whole lists only.
     is_whole_only: bool,
     tries: u32,
+    /// The version of the list that these were for.
+    tried: i64,
     send_from: Moment,
     has_no_list: bool,
     is_cache_old: bool,
@@ -117,7 +119,9 @@ impl Access {
             if Arc::ptr_eq(old, &policy) {
                 return;
             }
-            self.is_cache_old |= locallist::has_loser(old, &policy, &self.evses, date);
+            if locallist::has_loser(old, &policy, &self.evses, date) {
+                (self.is_cache_old, self.tries) = (true, 0);
+            }
         }
         self.policy = Some(policy);
         self.begin();
@@ -127,13 +131,13 @@ impl Access {
     pub fn booted(&mut self) {
         self.keys.clear();
         self.is_resting = false;
-        (self.read, self.has, self.has_no_list, self.is_whole_only) = (0, None, false, false);
-        self.begin();
+        (self.read, self.has_no_list, self.is_whole_only) = (0, false, false);
+        self.up();
     }
 
     /// It has dialled in again: what was on its way to it may have arrived or not.
     pub fn up(&mut self) {
-        self.has = None;
+        (self.has, self.tries) = (None, 0);
         self.begin();
     }
 
@@ -143,7 +147,7 @@ impl Access {
     }
 
     fn begin(&mut self) {
-        (self.goal, self.sent, self.tries) = (None, 0, 0);
+        (self.goal, self.sent) = (None, 0);
         self.is_settled = self.policy.is_none() || self.is_resting;
     }
 
@@ -169,7 +173,7 @@ impl Access {
             self.is_settled = step.is_none() && at >= self.send_from;
             return step;
         }
-        self.is_settled = !self.is_cache_old || !self.keys.get(CACHE).is_some_and(Key::is_true);
+        self.is_settled = !self.is_cache_old || self.tries >= TRIES || !self.keys.get(CACHE).is_some_and(Key::is_true);
         (!self.is_settled).then(|| (Step::ClearCache, "ClearCache", json!({})))
     }
 
@@ -179,13 +183,20 @@ impl Access {
         at: Moment,
         date: Option<DateTime<Utc>>,
     ) -> Option<(Step, &'static str, Value)> {
-        let Some(has) = self.has else { return Some((Step::AskVersion, "GetLocalListVersion", json!({}))) };
         let mut room = self.room();
         if self.is_whole_only {
             room.whole = room.whole.min(room.call);
         }
         let evses = &self.evses;
         let goal = self.goal.get_or_insert_with(|| List::new(policy, evses, date, room));
+        // The policy may have changed in what no list tells.
+        if self.tried != goal.version {
+            (self.tried, self.tries) = (goal.version, 0);
+        }
+        if self.tries >= TRIES {
+            return None;
+        }
+        let Some(has) = self.has else { return Some((Step::AskVersion, "GetLocalListVersion", json!({}))) };
         let is_had = has == goal.version || self.renamed == Some((has, goal.version)) || goal.is_empty() && has == 0;
         if is_had || self.sent == 0 && at < self.send_from {
             return None;
@@ -254,7 +265,7 @@ impl Access {
             if self.sent < list.calls() {
                 return Outcome::Taken;
             }
-            self.sent = 0;
+            (self.sent, self.tries) = (0, 0);
             return Outcome::Listed { entries: list.len(), left_out: list.left_out };
         }
         self.sent = 0;

@@ -180,6 +180,35 @@ fn a_list_that_is_refused_is_tried_a_few_times_with_pauses() {
 }
 
 #[test]
+fn a_list_that_was_given_up_waits_for_other_people_and_not_for_another_hour() {
+    let mut bench = Bench::ready();
+    let mut refused = 0;
+    let mut settle = |bench: &mut Bench, mut calls: Vec<Value>| {
+        for _ in 0..60 {
+            let Some(call) = calls.pop() else {
+                calls = bench.wait(1);
+                continue;
+            };
+            let answer = match call[2].as_str().unwrap() {
+                "GetConfiguration" => keys(),
+                "GetLocalListVersion" => json!({"listVersion": 1}),
+                "SendLocalList" => json!({"status": "Failed"}),
+                _ => yes(),
+            };
+            refused += usize::from(call[2] == "SendLocalList");
+            calls.extend(bench.reply(&call, answer));
+        }
+        std::mem::take(&mut refused)
+    };
+    let calls = bench.govern(cards(&["A"]));
+    assert_eq!(settle(&mut bench, calls), 3);
+    let calls = bench.govern(cards(&["A"]));
+    assert_eq!(settle(&mut bench, calls), 0);
+    let calls = bench.govern(cards(&["A", "B"]));
+    assert_eq!(settle(&mut bench, calls), 3);
+}
+
+#[test]
 fn a_charger_that_takes_no_additions_has_as_many_as_fit_one_message() {
     let mut bench = Bench::ready();
     let mut calls = bench.govern(cards(&["A", "B", "C"]));
