@@ -60,6 +60,13 @@ class Station(ChargePoint):
             "ChargingScheduleMaxPeriods": "10",
             "MaxChargingProfilesInstalled": "5",
             "NumberOfConnectors": "1",
+            "SupportedFeatureProfiles": "Core,SmartCharging,LocalAuthListManagement",
+            "LocalAuthListEnabled": "false",
+            "LocalAuthListMaxLength": "40",
+            "SendLocalListMaxLength": "2",
+            "LocalAuthorizeOffline": "false",
+            "LocalPreAuthorize": "true",
+            "AllowOfflineTxForUnknownId": "true",
             **self.owner.settings,
         }
         wanted = key or list(known)
@@ -78,6 +85,20 @@ class Station(ChargePoint):
         self.owner.triggered.append(requested_message)
         return call_result.TriggerMessage("Accepted")
 
+    @on(Action.get_local_list_version)
+    def on_get_local_list_version(self):
+        return call_result.GetLocalListVersion(self.owner.list_version)
+
+    @on(Action.send_local_list)
+    def on_send_local_list(self, list_version, update_type, local_authorization_list=None):
+        if update_type == "Full":
+            self.owner.cards = {}
+        elif list_version <= self.owner.list_version:
+            return call_result.SendLocalList("VersionMismatch")
+        self.owner.cards |= {entry["id_tag"]: entry["id_tag_info"]["status"] for entry in local_authorization_list}
+        self.owner.list_version = list_version
+        return call_result.SendLocalList("Accepted")
+
     @on(Action.get_composite_schedule)
     def on_get_composite_schedule(self, **_):
         return call_result.GetCompositeSchedule("Rejected")
@@ -91,6 +112,7 @@ class OcppCharger:
         self.obeys = obeys
         self.faults, self.heard, self.profiles, self.cleared, self.triggered = [], [], [], [], []
         self.settings = {}
+        self.list_version, self.cards = 0, {}
         self.booted = self.started = self.ended = None
         self.energy_wh = 0.0
         self.dialled_again = 0

@@ -123,6 +123,24 @@ def test_a_charger_that_accepts_and_ignores_is_seen_and_told(gateway, meter, ove
     assert min(limits) < 9, f"it should be told less and less, in the end a pause: {limits}"
 
 
+def test_a_charger_knows_its_people_while_the_gateway_is_away(gateway, meter, over):
+    toml, url = site(meter)
+    cards = ["04A2B3C4", "04A2B3C5", "04A2B3C6"]
+    toml += '[policy]\naccess = "known"\n' + "".join(f'[[policy.token]]\nuid = "{card}"\n' for card in cards)
+    gateway(toml)
+    charger = over(OcppCharger(url, "PEER-1", SECRET))
+    wait_for("it has the whole list, in two messages", lambda: len(charger.cards) == 3)
+    assert charger.cards == dict.fromkeys(cards, "Accepted")
+    wanted = {
+        "LocalAuthListEnabled": "true",
+        "LocalAuthorizeOffline": "true",
+        "LocalPreAuthorize": "false",
+        "AllowOfflineTxForUnknownId": "false",
+    }
+    assert wanted.items() <= charger.settings.items()
+    assert charger.faults == []
+
+
 def test_a_wrong_password_is_turned_away(gateway, meter, over):
     toml, url = site(meter)
     gateway(toml)
