@@ -4,7 +4,8 @@
 //! Reading order: [`charger`] (the machine, told the time, without I/O) with [`inbound`], [`meter`], [`setup`],
 //! [`profile`] and [`book`] for its parts; [`frame`] and [`lenient`] for what is on the wire; [`door`] for who may come
 //! in; [`access`], [`locallist`] and [`id_tag`] for what chargers know of people, [`desk`], [`command`] and [`pairing`]
-//! for what others want of them; [`task`], [`visitor`] and [`pace`] for the sockets. docs/OCPP.md tells the same to people who install chargers.
+//! for what others want of them; [`task`], [`visitor`] and [`pace`] for the sockets. docs/OCPP.md tells the same to
+//! people who install chargers.
 
 pub mod access;
 pub mod book;

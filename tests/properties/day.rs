@@ -3,7 +3,7 @@
 use super::dice::Dice;
 use chrono::{DateTime, TimeDelta, Timelike};
 use headroom::policy::calendar::{Period, Schedule, Window};
-use headroom::policy::{Class, EvseRule, Excess, Policy, Principal, PrincipalRule, Quota, Revocation, Token};
+use headroom::policy::{Class, EvseRule, Excess, Policy, Principal, PrincipalRule, Quota, Revocation, Token, Verdict};
 use headroom::sim::appliances::house;
 use headroom::sim::trace::Trace;
 use headroom::sim::{Action, Car, Ears, Network, Script, Voice};
@@ -62,7 +62,8 @@ fn rules(dice: &mut Dice, policy: &mut Policy, script: &mut Script) {
     for _ in 0..dice.from(0, 3) {
         let mut other = policy.clone();
         let card = other.tokens.get_mut(["T0", "T1", "T2"][dice.from(0, 2) as usize]);
-        card.into_iter().for_each(|card| card.is_accepted = dice.chance(30));
+        let status = if dice.chance(30) { Verdict::Accepted } else { Verdict::Blocked };
+        card.into_iter().for_each(|card| card.status = status);
         let class = dice.from(1, 3) as usize;
         (other.classes[class].priority, other.classes[class].new_sessions) = (dice.from(-9, 9) as i8, dice.chance(70));
         other.main_limit_percent = dice.one(&[60, 80, 100]);
