@@ -8,7 +8,7 @@
 //! 1. [`site`], [`units`], [`time`]: what is there, in which units, and when.
 //! 2. [`control`]: how a sample becomes a setpoint. [`control::step`] is pure and told the time.
 //! 3. [`daemon`]: how the edges and the step run as one process, by way of the [`inbox`].
-//! 4. The edges: [`modbus`] (with [`device`], registers as data), [`ocpp`], [`mqtt`], [`cloud`], [`http`], [`store`].
+//! 4. The edges: [`modbus`] (with [`device`], registers as data), [`ocpp`], [`mqtt`], [`cloud`], [`http`], [`store`]; who charged when: [`sessions`].
 //! 5. [`config`]: the installer's file, checked and compiled. [`policy`]: who may charge, and who yields.
 //! 6. [`sim`]: the virtual site, for scenarios in simulated time and for the demo.
 //!
@@ -36,6 +36,7 @@ pub mod ocpp;
 pub mod policy;
 pub mod probe;
 pub mod recorder;
+pub mod sessions;
 pub mod sim;
 pub mod site;
 pub mod status;

@@ -9,7 +9,7 @@ pub mod builtin;
 mod car;
 mod charger;
 mod curve;
-mod dice;
+pub(crate) mod dice;
 mod file;
 mod file_action;
 mod file_plant;
