@@ -1,6 +1,7 @@
 //! What was asked for? Arguments in, exit code out; one function for each subcommand.
 
 mod replay;
+mod sessions;
 mod simulate;
 
 use crate::clock::Clock;
@@ -62,6 +63,8 @@ enum Command {
     Probe(ProbeArguments),
     /// A virtual site in simulated time, as fast as it goes, and how well it was steered
     Simulate(simulate::SimulateArguments),
+    /// Who charged when, how much, and why no more: a table with totals, or CSV
+    Sessions(sessions::SessionsArguments),
     /// Decide a recording of the flight recorder again: the same, bit for bit?
     Replay(replay::ReplayArguments),
     /// A whole virtual site on loopback with real sockets
@@ -133,6 +136,7 @@ pub fn main() -> ExitCode {
         Command::Status(arguments) => show(&arguments),
         Command::Probe(arguments) => look(&arguments),
         Command::Simulate(arguments) => simulate::simulate(&arguments),
+        Command::Sessions(arguments) => sessions::sessions(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => demo(&arguments, log),

@@ -28,3 +28,5 @@ mod program;
 mod replay;
 #[path = "daemon/restart.rs"]
 mod restart;
+#[path = "daemon/sessions.rs"]
+mod sessions;

@@ -17,6 +17,7 @@ use crate::device::Library;
 use crate::inbox::{Inbox, Outbox, PolicyWatch};
 use crate::notify::Notifier;
 use crate::recorder::{Recorder, Stepped};
+use crate::sessions::{FOLDER, Sessions, Told};
 use crate::site::{EvseId, LapseClass};
 use crate::status::Status;
 use crate::store::Folder;
@@ -53,6 +54,7 @@ pub struct Daemon {
     last_words: Vec<JoinHandle<()>>,
     alarms: Alarms,
     recorder: Option<Recorder>,
+    sessions: Option<Sessions>,
     /// Where the page is, once it is bound.
     pub http: Option<SocketAddr>,
     /// Where chargers dial in, once it is bound.
@@ -72,13 +74,14 @@ impl Daemon {
             .map(Arc::new)
             .inspect_err(|fault| {
                 let dir = config.state_dir.display();
-                tracing::warn!(%fault, "{dir}: nothing can be kept; balancing goes on, sessions are not remembered");
+                tracing::warn!(%fault, "{dir}: nothing can be kept; balancing goes on");
             })
             .ok();
         let (inbox, outbox) = (Inbox::new(&config.site, config.inverters.len()), Arc::new(Outbox::new(&config.site)));
         let leases = keep::take_leases(folder.as_deref(), &config.site, clock.wall());
         let state = State::resume(&config.site, &leases, clock.now());
 
+        let sessions = sessions(&config, folder.is_some(), clock);
         let (status, seen) = watch::channel(Arc::new(Status::default()));
         let (stop, stopping) = watch::channel(false);
         let cloud = cloud::spawn(cloud_setup(&config, folder.as_ref(), seen.clone(), clock, stopping.clone()));
@@ -121,6 +124,7 @@ impl Daemon {
             last_words,
             alarms: Alarms::default(),
             recorder,
+            sessions,
             http: http_address,
             ocpp: ocpp_address,
             chargers,
@@ -186,6 +190,11 @@ impl Daemon {
         if let Some(recorder) = &mut self.recorder {
             let (state, seen, policy, decision) = (&self.state, &seen, &policy, &decision);
             recorder.note(&Stepped { state, seen, policy, now, decision });
+        }
+        if let Some(sessions) = &mut self.sessions {
+            let is_offline = self.config.cloud.is_some() && self.policy_state.borrow().trouble.is_some();
+            let (site, seen, decision, policy) = (&self.config.site, &seen, &decision, &policy);
+            sessions.step(&Told { site, seen, decision, policy, is_offline, now });
         }
         self.show(&seen, &decision, now, wall);
         decision
@@ -260,6 +269,14 @@ fn recorder(config: &Config, state: &State, policy: &PolicyWatch, clock: Clock) 
     let policy = policy.borrow().clone();
     Recorder::start((dir, most), (&config.site, config.inverters.len()), (state, &policy), clock.now())
         .inspect_err(|fault| tracing::warn!(%fault, "the flight recorder cannot start; balancing goes on"))
+        .ok()
+}
+
+/// Nothing is remembered where there is no thread for it: balancing goes on.
+fn sessions(config: &Config, is_kept: bool, clock: Clock) -> Option<Sessions> {
+    let folder = is_kept.then(|| config.state_dir.join(FOLDER));
+    Sessions::start(folder, config.site.evses.len(), clock)
+        .inspect_err(|fault| tracing::warn!(%fault, "sessions cannot be remembered; balancing goes on"))
         .ok()
 }
 

@@ -29,6 +29,7 @@ struct Machine {
     /// Removed, and that is not flushed.
     removed: BTreeMap<u64, Written>,
     calls: u64,
+    flushes: u64,
     cut_at: Option<u64>,
     /// This call fails, and no other.
     fault_at: Option<u64>,
@@ -142,6 +143,10 @@ impl Shared {
         self.machine().is_dark = does;
     }
 
+    pub fn flushes(&self) -> u64 {
+        self.machine().flushes
+    }
+
     pub fn bytes(&self) -> u64 {
         self.machine().files.values().map(|file| file.bytes.len() as u64).sum()
     }
@@ -189,6 +194,7 @@ impl Disk for Shared {
     fn flush(&mut self) -> io::Result<()> {
         let mut machine = self.machine();
         let (outcome, lies) = (machine.call(), machine.lies);
+        machine.flushes += 1;
         let file = machine.current()?;
         match outcome {
             Ok(()) if !file.is_poisoned && lies != Some(Lie::Content) => file.durable = file.bytes.len(),
@@ -201,6 +207,7 @@ impl Disk for Shared {
     fn flush_names(&mut self) -> io::Result<()> {
         let mut machine = self.machine();
         machine.call()?;
+        machine.flushes += 1;
         if machine.lies != Some(Lie::Names) {
             machine.files.values_mut().for_each(|file| file.is_named = true);
             machine.removed.clear();

@@ -164,3 +164,18 @@ fn people_see_every_session_whether_the_cloud_has_it_or_not() {
     journal.commit().unwrap();
     assert_eq!(read_all(&mut disk.clone()).unwrap(), all);
 }
+
+#[test]
+fn a_record_costs_one_flush_and_one_block() {
+    let disk = Shared::new();
+    let (mut journal, _) = Journal::open(disk.clone(), Bounds::default()).unwrap();
+    let mut before = (0, 0);
+    for number in 1..=100 {
+        journal.put(record(number).id, over(&record(number)));
+        journal.commit().unwrap();
+        let now = (disk.flushes(), disk.bytes());
+        // The first one begins a segment, whose name is flushed too.
+        assert_eq!((now.0 - before.0, now.1 - before.1), (if number == 1 { 2 } else { 1 }, BLOCK as u64));
+        before = now;
+    }
+}

@@ -34,5 +34,8 @@ pub use tracker::{SNAPSHOT, Told, Tracker};
 /// The most that one item has, in bytes: twice the largest record. What is larger is refused.
 pub const MOST_ITEM: usize = 48 * 1024;
 
+/// The folder of segments, in the state folder.
+pub const FOLDER: &str = "sessions";
+
 /// The kind of items that are sessions.
 pub const SESSION: &str = "session";

@@ -7,7 +7,7 @@ use super::record::{End, Record, Review, mask};
 use super::{Key, Keys};
 use crate::control::observation::{Link, Report, Session};
 use crate::control::{CarView, Decision, Observation, Reason};
-use crate::policy::{Entitlement, Policy, Verdict, Why};
+use crate::policy::{Entitlement, Policy, Verdict, Why, normalise};
 use crate::site::{EvseId, Site};
 use crate::time::{Duration, Moment};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -228,7 +228,7 @@ impl Running {
         }
         // The token may be told after the start, and the policy may come later than a session.
         if record.token.is_none() {
-            record.token = session.token.as_deref().map(mask);
+            record.token = session.token.as_deref().map(|token| mask(&normalise(token)));
         }
         if record.person.is_none() {
             let holder = told.policy.principal_of(id, session.token.as_deref());

@@ -54,7 +54,7 @@ fn arrived<T>(under_way: &mut VecDeque<(Moment, T)>, now: Moment) -> Option<T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use crate::site::{Circuit, CircuitId, Evse, LapseClass, Meter, MeterId, Rotation, Site, Step, Tuning, Wiring};
     use crate::time::Duration;
     use crate::units::{Amps, PerPhase, Phase};
