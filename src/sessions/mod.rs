@@ -9,6 +9,7 @@
 //! is a journal of our own, and what it costs: docs/decisions/0003-sessions.md.
 
 #[cfg(test)]
+#[path = "cuts_tests.rs"]
 mod cuts;
 mod disk;
 mod export;

@@ -1,10 +1,9 @@
 //! How does a file get onto the disk whole? Written beside, flushed, renamed, flushed again; two slots take turns.
 
+use super::shelf::{Directory, Shelf};
 use super::slot::{self, MOST_BYTES, MOST_HEADER, Slot};
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// The two slots of a file. The older one is overwritten, so that the newer stays until its successor is safe.
@@ -19,7 +18,7 @@ const MOST_NAME: usize = 40;
 /// A folder of small durable files. One process writes to it; reading works on a read-only disk too.
 #[derive(Debug)]
 pub struct Folder {
-    path: PathBuf,
+    shelf: Box<dyn Shelf>,
     /// Writers of one process take turns.
     turn: Mutex<()>,
 }
@@ -29,22 +28,16 @@ impl Folder {
     ///
     /// # Errors
     /// The folder is missing and cannot be made, or cannot be listed.
-    pub fn open(path: impl Into<PathBuf>) -> io::Result<Folder> {
-        let path = path.into();
-        if !path.is_dir() {
-            DirBuilder::new().recursive(true).mode(0o750).create(&path)?;
-            if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                flush(parent)?;
-            }
+    pub fn open(path: impl AsRef<Path>) -> io::Result<Folder> {
+        Folder::on(Box::new(Directory::open(path.as_ref())?))
+    }
+
+    pub(super) fn on(shelf: Box<dyn Shelf>) -> io::Result<Folder> {
+        for name in shelf.list()?.iter().filter(|name| name.ends_with(UNFINISHED)) {
+            // On a read-only disk it stays: nobody ever reads it.
+            let _ = shelf.remove(name);
         }
-        for entry in fs::read_dir(&path)? {
-            let entry = entry?;
-            if entry.file_name().to_string_lossy().ends_with(UNFINISHED) {
-                // On a read-only disk it stays: nobody ever reads it.
-                let _ = fs::remove_file(entry.path());
-            }
-        }
-        Ok(Folder { path, turn: Mutex::new(()) })
+        Ok(Folder { shelf, turn: Mutex::new(()) })
     }
 
     /// Replaces the content of `name` (`[a-z0-9_-]+`). When this returns `Ok` the new content survives a power cut; until
@@ -61,14 +54,24 @@ impl Folder {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = self.newest(name)?;
         let (index, number) = newest.map_or((0, 1), |(index, slot)| (1 - index, slot.number.saturating_add(1)));
-        let unfinished = self.path.join(format!("{name}{UNFINISHED}"));
-        let outcome = fill(&unfinished, &slot::header(number, bytes), bytes)
-            .and_then(|()| fs::rename(&unfinished, self.slot(name, index)))
-            .and_then(|()| flush(&self.path));
+        let unfinished = format!("{name}{UNFINISHED}");
+        let outcome = self
+            .fill(&unfinished, &[slot::header(number, bytes).as_bytes(), bytes])
+            .and_then(|()| self.shelf.rename(&unfinished, &file(name, index)))
+            .and_then(|()| self.shelf.flush_names());
         if outcome.is_err() {
-            let _ = fs::remove_file(&unfinished);
+            let _ = self.shelf.remove(&unfinished);
         }
         outcome
+    }
+
+    fn fill(&self, unfinished: &str, parts: &[&[u8]]) -> io::Result<()> {
+        // Left by an earlier failure: made anew, never followed (it could be a link).
+        match self.shelf.remove(unfinished) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.shelf.write_new(unfinished, parts)
     }
 
     /// The last content that was written whole; `None` where there never was any, or nothing whole is left.
@@ -85,7 +88,7 @@ impl Folder {
         let mut newest: Option<(usize, Slot)> = None;
         let mut trouble = Ok(None);
         for index in 0..SLOTS.len() {
-            match load(&self.slot(name, index)) {
+            match self.load(&file(name, index)) {
                 Ok(Some(slot)) if newest.as_ref().is_none_or(|(_, other)| slot.number > other.number) => {
                     newest = Some((index, slot));
                 }
@@ -96,45 +99,25 @@ impl Folder {
         if newest.is_some() { Ok(newest) } else { trouble }
     }
 
-    fn slot(&self, name: &str, index: usize) -> PathBuf {
-        self.path.join(format!("{name}.{}", SLOTS[index]))
+    fn load(&self, file: &str) -> io::Result<Option<Slot>> {
+        let most = MOST_BYTES + MOST_HEADER;
+        match self.shelf.read(file, most + 1) {
+            Ok(bytes) if bytes.len() > most => Ok(None),
+            Ok(bytes) => Ok(slot::parse(&bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
+}
+
+fn file(name: &str, index: usize) -> String {
+    format!("{name}.{}", SLOTS[index])
 }
 
 fn check(name: &str) -> io::Result<()> {
     let is_good = (1..=MOST_NAME).contains(&name.len())
         && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
     if is_good { Ok(()) } else { Err(invalid(format!("{name:?} is no name for a kept file: a-z 0-9 _ -"))) }
-}
-
-fn fill(path: &Path, header: &str, bytes: &[u8]) -> io::Result<()> {
-    // Left by an earlier failure: made anew, never followed (it could be a link).
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    // For us alone: policies hold card numbers.
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(header.as_bytes())?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-/// Makes renames in this directory durable.
-fn flush(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
-}
-
-fn load(path: &Path) -> io::Result<Option<Slot>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let most = MOST_BYTES + MOST_HEADER;
-    let mut bytes = Vec::new();
-    file.take(most as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(if bytes.len() > most { None } else { slot::parse(&bytes) })
 }
 
 fn invalid(text: String) -> io::Error {
@@ -144,6 +127,7 @@ fn invalid(text: String) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn the_last_content_is_read_back_after_a_restart() {

@@ -3,7 +3,11 @@
 //! Everything kept is small (a policy, counters) and rarely written, so a whole file is replaced each time; [`slot`] says
 //! how a file proves that it is whole.
 
+#[cfg(test)]
+#[path = "cuts_tests.rs"]
+mod cuts;
 mod folder;
+mod shelf;
 mod slot;
 
 pub use folder::Folder;

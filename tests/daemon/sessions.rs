@@ -1,8 +1,9 @@
 //! Are sessions remembered, over restarts, and told to people?
 
-use crate::house::{Gateway, House, LEFT, Stand, evse};
+use crate::house::{Gateway, House, LEFT, Stand};
 use headroom::sessions::{End, FOLDER, Files, Record, read_all};
 use headroom::sim::Action;
+use headroom::status::Status;
 use headroom::units::Amps;
 use tokio::process::Command;
 
@@ -13,7 +14,7 @@ const KARI: &str = "[policy]\ntoken = [{ uid = \"04A2B3C4\", alias = \"Kari\", p
 async fn a_session_is_one_session_over_a_restart_and_stands_in_the_table() {
     let house = House::with(&[Stand::ocpp("left", "RST")]).await;
     let mut gateway = house.open(KARI).await;
-    gateway.until("it is there", |status| evse(status, "left").online).await;
+    gateway.until("it is there", |status| status.evses.iter().any(|evse| evse.online)).await;
     house.arrive(LEFT, Some("04A2B3C4"));
     charges(&mut gateway).await;
     gateway.stop().await;
@@ -24,7 +25,7 @@ async fn a_session_is_one_session_over_a_restart_and_stands_in_the_table() {
     let mut gateway = house.open(KARI).await;
     charges(&mut gateway).await;
     house.act(Action::Leave(LEFT));
-    gateway.until("it has gone", |status| evse(status, "left").session_s.is_none()).await;
+    gateway.until("it has gone", |status| status.evses.iter().all(|evse| evse.session_s.is_none())).await;
     gateway.stop().await;
     let over = kept(&house);
     assert_eq!((over.len(), over[0].id, over[0].end), (1, begun[0].id, Some(End::Stopped)), "{over:?}");
@@ -44,7 +45,10 @@ async fn a_session_is_one_session_over_a_restart_and_stands_in_the_table() {
 }
 
 async fn charges(gateway: &mut Gateway) {
-    gateway.until("it charges", |status| evse(status, "left").draw_a.most() > Amps::whole(5)).await;
+    let takes = |status: &Status| {
+        status.evses.iter().any(|evse| evse.session_s.is_some() && evse.draw_a.most() > Amps::whole(5))
+    };
+    gateway.until("it charges", takes).await;
 }
 
 fn kept(house: &House) -> Vec<Record> {
