@@ -312,7 +312,7 @@ fn live(machine: &Shared, promised: &mut Promised, seed: u64, rounds: usize) -> 
     for _ in 0..rounds {
         match dice.between(0, 5) {
             0 | 1 if running.len() < 3 => {
-                let begun = Record { id: keys.next(), end: None, energy_wh: 0, ..record(1) };
+                let begun = Record { id: keys.fresh(), end: None, energy_wh: 0, ..record(1) };
                 promised.put(&mut journal, begun.id, session(&begun));
                 running.push(begun);
             }
@@ -334,7 +334,7 @@ fn live(machine: &Shared, promised: &mut Promised, seed: u64, rounds: usize) -> 
                 .into();
                 promised.put(
                     &mut journal,
-                    keys.next(),
+                    keys.fresh(),
                     Item { number: 0, kind: "alarm".into(), is_open: false, bytes },
                 );
             }

@@ -5,7 +5,7 @@ use super::{Change, End, Keys, Record};
 /// One that is over, of a known person; the same number gives the same.
 pub fn record(number: u64) -> Record {
     let mut keys = Keys::of(42);
-    let id = (0..number.max(1)).map(|_| keys.next()).last().unwrap();
+    let id = (0..number.max(1)).map(|_| keys.fresh()).last().unwrap();
     Record {
         id,
         evse: "left".into(),

@@ -143,9 +143,9 @@ mod tests {
         let mut keys = Keys::of(7);
         let item =
             |number, length| Item { number, kind: "session".into(), is_open: false, bytes: vec![b'x'; length].into() };
-        let mut entries: Vec<_> = (0..5).map(|number| Entry::Put(keys.next(), item(number, 40_000))).collect();
-        entries.push(Entry::Acked(vec![keys.next()].into()));
-        entries.push(Entry::Lost(vec![keys.next()].into(), 3));
+        let mut entries: Vec<_> = (0..5).map(|number| Entry::Put(keys.fresh(), item(number, 40_000))).collect();
+        entries.push(Entry::Acked(vec![keys.fresh()].into()));
+        entries.push(Entry::Lost(vec![keys.fresh()].into(), 3));
         entries
     }
 

@@ -240,7 +240,7 @@ impl<D: Disk> Journal<D> {
             if batch.len() >= most || bytes > MOST_BATCH {
                 break;
             }
-            if !item.is_open && !self.kept.get(&key).is_some_and(|place| !place.is_open) {
+            if !item.is_open && self.kept.get(&key).is_none_or(|place| place.is_open) {
                 bytes += item.bytes.len();
                 batch.push((key, item.clone()));
             }
@@ -322,11 +322,11 @@ impl<D: Disk> Journal<D> {
         let found = group::read(place.segment, place.block, &bytes);
         let entries = found.groups.into_iter().flat_map(|(_, _, entries)| entries);
         // The last word of the group holds.
-        let item = entries.filter_map(|entry| match entry {
+        let mut items = entries.filter_map(|entry| match entry {
             Entry::Put(other, item) if other == key => Some(item.owned()),
             Entry::Put(..) | Entry::Acked(_) | Entry::Lost(..) => None,
         });
-        Ok(item.last())
+        Ok(items.next_back())
     }
 
     /// Removes the oldest segments until there is room: first what the cloud has, and only then what it has not.

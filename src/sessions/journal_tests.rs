@@ -29,7 +29,7 @@ fn what_is_handed_in_is_given_out_in_order_until_it_is_acked_over_restarts() {
     let (disk, mut names) = (Shared::new(), Keys::of(1));
     let (mut journal, opened) = open(&disk);
     assert_eq!(opened, Opened::default());
-    let given: Vec<Key> = (0..5).map(|_| names.next()).collect();
+    let given: Vec<Key> = (0..5).map(|_| names.fresh()).collect();
     given.iter().for_each(|key| journal.put(*key, event(&key.to_string())));
     journal.commit().unwrap();
     for _ in 0..2 {
@@ -70,7 +70,7 @@ fn weeks_offline_take_no_more_room_than_is_allowed_and_what_is_lost_is_the_oldes
     let (mut journal, _) = open(&disk);
     let running = Record { end: None, ..record(1) };
     journal.put(running.id, over(&running));
-    let given: Vec<Key> = (0..500).map(|_| names.next()).collect();
+    let given: Vec<Key> = (0..500).map(|_| names.fresh()).collect();
     for key in &given {
         journal.put(*key, event("offline"));
         journal.commit().unwrap();
@@ -88,10 +88,10 @@ fn weeks_offline_take_no_more_room_than_is_allowed_and_what_is_lost_is_the_oldes
 fn what_the_cloud_has_goes_first_and_nothing_that_it_has_not() {
     let (disk, mut names) = (Shared::new(), Keys::of(1));
     let (mut journal, _) = open(&disk);
-    let old = names.next();
+    let old = names.fresh();
     journal.put(old, event("nobody has asked for it yet"));
     for _ in 0..500 {
-        let key = names.next();
+        let key = names.fresh();
         journal.put(key, event("taken at once"));
         journal.commit().unwrap();
         journal.acked(&[key]);
@@ -105,7 +105,7 @@ fn what_the_cloud_has_goes_first_and_nothing_that_it_has_not() {
 fn a_disk_that_refuses_keeps_nothing_from_the_cloud_and_gets_it_all_later() {
     let (disk, mut names) = (Shared::new(), Keys::of(1));
     let (mut journal, _) = open(&disk);
-    let (first, second) = (names.next(), names.next());
+    let (first, second) = (names.fresh(), names.fresh());
     disk.refuse(true);
     for key in [first, second] {
         journal.put(key, event("x"));
@@ -124,9 +124,9 @@ fn a_disk_that_refuses_keeps_nothing_from_the_cloud_and_gets_it_all_later() {
 fn after_a_flush_that_failed_all_is_written_into_a_new_segment() {
     let (disk, mut names) = (Shared::new(), Keys::of(1));
     let (mut journal, _) = open(&disk);
-    journal.put(names.next(), event("first"));
+    journal.put(names.fresh(), event("first"));
     journal.commit().unwrap();
-    journal.put(names.next(), event("second"));
+    journal.put(names.fresh(), event("second"));
     // The append succeeds, the flush after it does not.
     disk.fail_after(1);
     assert!(journal.commit().is_err());
@@ -139,7 +139,7 @@ fn after_a_flush_that_failed_all_is_written_into_a_new_segment() {
 #[test]
 fn without_a_disk_all_is_there_until_the_process_ends() {
     let mut journal = Journal::<Shared>::in_memory(SMALL);
-    let key = Keys::of(1).next();
+    let key = Keys::of(1).fresh();
     journal.put(key, event("x"));
     journal.commit().unwrap();
     assert_eq!(keys(&journal.next_batch(9)), [key]);
@@ -157,7 +157,7 @@ fn people_see_every_session_whether_the_cloud_has_it_or_not() {
         journal.put(begun.id, over(&begun));
         journal.commit().unwrap();
         journal.put(record.id, over(record));
-        journal.put(Keys::of(7).next(), event("no session"));
+        journal.put(Keys::of(7).fresh(), event("no session"));
         journal.commit().unwrap();
     }
     journal.acked(&[all[0].id]);

@@ -32,7 +32,7 @@ impl Keys {
     }
 
     /// One that nobody has.
-    pub fn next(&mut self) -> Key {
+    pub fn fresh(&mut self) -> Key {
         self.given += 1;
         let (high, low) = (u128::from(self.process >> 16), u128::from(self.process & 0xFFF));
         Key(high << 80 | VERSION | low << 64 | VARIANT | u128::from(self.given) & COUNT)
@@ -85,14 +85,14 @@ mod tests {
         let mut keys = BTreeSet::new();
         for process in [0, 1, 0xFFF, 1 << 16, u64::MAX] {
             let mut process = Keys::of(process);
-            keys.extend((0..100).map(|_| process.next()));
+            keys.extend((0..100).map(|_| process.fresh()));
         }
         assert_eq!(keys.len(), 500);
     }
 
     #[test]
     fn a_key_is_a_uuid_of_version_eight_and_is_read_back() {
-        let key = Keys::of(0x0123_4567_89AB_CDEF).next();
+        let key = Keys::of(0x0123_4567_89AB_CDEF).fresh();
         assert_eq!(key.to_string(), "01234567-89ab-8def-8000-000000000001");
         assert_eq!(key.to_string().parse(), Ok(key));
         assert_eq!(serde_json::from_str::<Key>(&serde_json::to_string(&key).unwrap()).unwrap(), key);

@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn of_each_session_the_newest_word_alone_waits() {
         let (mut pending, mut keys) = (Pending::default(), Keys::of(1));
-        let (first, second) = (keys.next(), keys.next());
+        let (first, second) = (keys.fresh(), keys.fresh());
         for (number, key) in [(1, first), (2, second), (3, first)] {
             assert_eq!(pending.put(key, item(number, SESSION, number < 3)), 0);
         }
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn where_there_is_no_room_running_sessions_go_first_then_the_oldest_event_and_what_is_lost_is_counted() {
         let (mut pending, mut keys) = (Pending::default(), Keys::of(1));
-        let mut put = |number: u64, kind, is_open| pending.put(keys.next(), item(number, kind, is_open));
+        let mut put = |number: u64, kind, is_open| pending.put(keys.fresh(), item(number, kind, is_open));
         assert_eq!(put(0, SESSION, true), 0);
         assert_eq!((1..=MOST as u64).map(|number| put(number, "alarm", false)).sum::<u64>(), 0, "the running one went");
         assert_eq!((2001..=2000 + MOST as u64).map(|number| put(number, SESSION, false)).sum::<u64>(), MOST as u64);
@@ -111,13 +111,13 @@ mod tests {
     fn many_large_ones_are_bounded_by_their_bytes() {
         let (mut pending, mut keys) = (Pending::default(), Keys::of(1));
         let large = |number| Item { bytes: vec![b' '; MOST_ITEM].into(), ..item(number, "alarm", false) };
-        let lost: u64 = (0..200).map(|number| pending.put(keys.next(), large(number))).sum();
+        let lost: u64 = (0..200).map(|number| pending.put(keys.fresh(), large(number))).sum();
         assert_eq!((lost, pending.len()), (200 - (MOST_BYTES / MOST_ITEM) as u64, MOST_BYTES / MOST_ITEM));
         assert_eq!(
-            pending.put(keys.next(), Item { bytes: vec![0; MOST_ITEM + 1].into(), ..item(1, "alarm", false) }),
+            pending.put(keys.fresh(), Item { bytes: vec![0; MOST_ITEM + 1].into(), ..item(1, "alarm", false) }),
             1
         );
         pending.take();
-        assert_eq!(pending.put(keys.next(), large(1)), 0);
+        assert_eq!(pending.put(keys.fresh(), large(1)), 0);
     }
 }

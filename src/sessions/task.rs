@@ -196,7 +196,7 @@ impl Outbox {
     /// Its key, by which the cloud knows it.
     pub fn push(&self, kind: &'static str, json: Vec<u8>) -> Key {
         let mut papers = self.desk.papers();
-        let key = papers.keys.next();
+        let key = papers.keys.fresh();
         papers.put(key, Item { number: 0, kind: kind.into(), is_open: false, bytes: json.into() });
         drop(papers);
         self.desk.bell.notify_all();

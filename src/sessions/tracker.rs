@@ -81,11 +81,6 @@ impl Tracker {
         }
     }
 
-    /// One that no session can have, for an event.
-    pub fn key(&mut self) -> Key {
-        self.keys.next()
-    }
-
     /// After each step: records to be written down, mostly none. One with an end is over; each replaces the one of the same
     /// id.
     pub fn step(&mut self, told: &Told<'_>, is_resumed: bool) -> Vec<Record> {
@@ -149,7 +144,7 @@ impl Tracker {
             news.push(over.ended(told, end));
         }
         let Some(session) = current else { return };
-        let running = slot.get_or_insert_with(|| Running::begin(told, id, session, self.keys.next()));
+        let running = slot.get_or_insert_with(|| Running::begin(told, id, session, self.keys.fresh()));
         running.go_on(told, id, session, car, reason);
     }
 
