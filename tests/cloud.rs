@@ -345,6 +345,7 @@ fn setup(url: &str, disk: &Disk) -> Setup {
         gateway_id: "gw_7Q2M".into(),
         location_id: "loc_51AF".into(),
         token: Some(Secret("a-token".into())),
+        trust: None,
         allow_unsigned: true,
         refresh: Duration::from_millis(100),
     };

@@ -1,10 +1,13 @@
 //! What became of a document? Told to the cloud once for each outcome, not with each question.
 
-use super::fault::{Code, Faults, Warnings};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
+use headroom_policy::{Faults, Warnings};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 
 /// As it goes to `…/policy/ack`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,6 +48,9 @@ struct Numbers<'a> {
     epoch: Option<&'a RawValue>,
     #[serde(borrow)]
     version: Option<&'a RawValue>,
+    /// An envelope has them inside.
+    #[serde(borrow)]
+    payload: Option<Cow<'a, str>>,
 }
 
 impl Ack {
@@ -66,7 +72,10 @@ impl Ack {
     }
 
     fn about(bytes: Option<&[u8]>, etag: Option<&str>, result: Outcome) -> Self {
-        let numbers: Numbers = bytes.and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
+        let numbers = |bytes| serde_json::from_slice::<Numbers>(bytes).unwrap_or_default();
+        let outer = bytes.map(numbers).unwrap_or_default();
+        let inside = outer.payload.as_ref().and_then(|payload| STANDARD.decode(payload.as_bytes()).ok());
+        let numbers = inside.as_deref().map_or(outer, numbers);
         let number = |raw: Option<&RawValue>| raw.and_then(|raw| raw.get().parse().ok());
         Ack {
             epoch: number(numbers.epoch),
@@ -95,14 +104,10 @@ impl Ack {
     }
 }
 
-/// What makes a fault one of security rather than of writing: someone replays, or mixes up gateways.
-pub fn is_of_security(code: Code) -> bool {
-    matches!(code, Code::Rollback | Code::Equivocation | Code::OtherGateway | Code::OtherLocation)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use headroom_policy::Code;
     use serde_json::{Value, json};
 
     fn as_json(ack: &Ack) -> Value {
@@ -122,6 +127,13 @@ mod tests {
             "warnings": ["quotas: not enforced"], "applied_at": "2027-01-15T08:00:00Z",
         });
         assert_eq!(as_json(&ack), expected);
+    }
+
+    #[test]
+    fn a_signed_document_is_told_with_the_numbers_inside() {
+        let envelope = json!({"payload": STANDARD.encode(br#"{"epoch": 3, "version": 7}"#)}).to_string();
+        let ack = as_json(&Ack::applied(envelope.as_bytes(), None, &Warnings::default(), DateTime::default()));
+        assert_eq!((&ack["epoch"], &ack["version"]), (&json!(3), &json!(7)));
     }
 
     #[test]

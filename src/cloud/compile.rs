@@ -2,13 +2,13 @@
 //!
 //! A document can never raise anything: every limit is the minimum of its own and the installer's.
 
-use super::document::Document;
-use super::entries;
-use super::fault::{Code, Faults, Warnings, shown};
 use crate::config::ChargerConfig;
-use crate::policy::{Class, EvseRule, Now, Origin, Policy, Principal, Rules, Token};
+use super::rules;
+use crate::policy::{Class, EvseRule, Now, Origin, Policy, Principal, Token, VERDICTS, Verdict};
 use crate::site::{EvseId, Site};
-use crate::units::PerPhase;
+use crate::time::Duration;
+use crate::units::{Amps, PerPhase};
+use headroom_policy::{Code, Document, Faults, Warnings, shown};
 
 /// What a document is compiled against.
 #[derive(Debug, Clone)]
@@ -35,30 +35,34 @@ pub fn compile(document: &Document, ground: &Ground) -> Result<(Policy, Warnings
             version: document.version,
             issued_at: document.issued_at,
             expires_at: document.expires_at,
-            grace: document.grace,
+            grace: Duration::from_secs(u64::from(document.grace_s)),
         },
         classes: document.classes.iter().map(class).collect(),
         principals: document
             .principals
             .iter()
-            .map(|entry| Principal {
-                id: entry.id.clone(),
-                alias: entry.alias.as_deref().map(Into::into),
-                class: entry.class,
-                evses: entry.evses.as_ref().map(here),
-                valid_until: entry.valid_until,
+            .map(|entry| {
+                let (class, until) = rules::own_class(entry, document);
+                Principal {
+                    id: entry.id.clone(),
+                    alias: entry.alias.as_deref().map(Into::into),
+                    class,
+                    evses: entry.evses.as_ref().map(here),
+                    valid_until: [entry.valid_until, until].into_iter().flatten().min(),
+                }
             })
             .collect(),
         tokens: document.tokens.iter().map(|entry| (entry.uid.clone(), token(entry))).collect(),
         evses: ground.site.evse_ids().map(|id| rule(id, document, &ours, &ground.local)).collect(),
-        unknown: document.unknown,
+        unknown: document.access.unknown,
         main_limit_percent: percent(document, &ground.local, &mut warnings),
-        import_max: match (document.import_max, ground.local.import_max) {
+        import_max: match (document.import_max_ma.map(|most| PerPhase(most.map(Amps::milli))), ground.local.import_max)
+        {
             (Some(theirs), Some(ours)) => Some(PerPhase::from_fn(|phase| theirs[phase].min(ours[phase]))),
             (one, other) => one.or(other),
         },
         publish_alias: document.publish_alias && ground.local.publish_alias,
-        rules: Rules { unknown_offline: document.unknown_offline, ..Rules::default() },
+        rules: rules::rules(document)?,
         now: Now::default(),
     };
     policy.add_central_tokens();
@@ -91,7 +95,7 @@ fn places(document: &Document, ground: &Ground, warnings: &mut Warnings) -> Resu
     if faults.is_empty() { Ok(places) } else { Err(faults) }
 }
 
-fn by_ocpp(evse: &entries::Evse, ground: &Ground) -> Option<EvseId> {
+fn by_ocpp(evse: &headroom_policy::Evse, ground: &Ground) -> Option<EvseId> {
     let (theirs, number) = evse.ocpp.as_ref()?;
     let is_it = |charger: &ChargerConfig| match charger {
         ChargerConfig::Ocpp { identity, connector, .. } => identity == theirs && connector == number,
@@ -100,23 +104,24 @@ fn by_ocpp(evse: &entries::Evse, ground: &Ground) -> Option<EvseId> {
     ground.chargers.iter().position(is_it).map(EvseId).filter(|id| id.0 < ground.site.evses.len())
 }
 
-fn class(class: &entries::Class) -> Class {
+fn class(class: &headroom_policy::Class) -> Class {
     Class {
         id: class.id.as_str().into(),
         priority: class.priority,
         weight: class.weight,
-        ceiling: class.ceiling,
+        ceiling: class.ceiling_ma.map(Amps::milli),
         new_sessions: class.new_sessions,
     }
 }
 
-fn token(token: &entries::Token) -> Token {
+fn token(token: &headroom_policy::Token) -> Token {
+    let verdict = VERDICTS.iter().find(|(word, _)| *word == token.status.word()).map(|(_, verdict)| *verdict);
     Token {
         principal: token.principal,
-        status: token.status,
+        status: verdict.unwrap_or(Verdict::Invalid),
         valid_until: token.valid_until,
-        is_offline: token.is_offline,
-        is_concurrent: token.is_concurrent,
+        is_offline: token.is_offline_allowed,
+        is_concurrent: token.is_concurrent_allowed,
         group: token.group.as_deref().map(Into::into),
     }
 }
@@ -125,16 +130,16 @@ fn rule(id: EvseId, document: &Document, ours: &[Option<EvseId>], local: &Policy
     let evse = ours.iter().position(|place| *place == Some(id)).and_then(|index| document.evses.get(index));
     let installed = local.evses.get(id.0).and_then(|rule| rule.ceiling);
     EvseRule {
-        open: evse.map_or(document.open, |evse| evse.open),
+        open: evse.map_or(document.access.open, |evse| evse.open),
         plug_and_charge: evse.and_then(|evse| evse.plug_and_charge),
-        ceiling: [evse.and_then(|evse| evse.ceiling), installed].into_iter().flatten().min(),
+        ceiling: [evse.and_then(|evse| evse.ceiling_ma).map(Amps::milli), installed].into_iter().flatten().min(),
     }
 }
 
 fn percent(document: &Document, local: &Policy, warnings: &mut Warnings) -> u8 {
     let most = local.main_limit_percent.min(100);
     let Some(wanted) = document.main_fuse_percent else { return most };
-    if wanted > i64::from(most) {
+    if wanted > u16::from(most) {
         let text = format!("{wanted} % is above what the configuration file allows: {most} % holds");
         warnings.place("/limits/main_fuse_pct", &text);
     }

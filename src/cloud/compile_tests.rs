@@ -1,10 +1,10 @@
 //! Does a document that fits a site become the policy that it says, and never a looser one?
 
-use super::super::document::parse;
 use super::super::fixture::{EXAMPLE, example, ground, ocpp, us};
 use super::*;
 use crate::policy::Verdict;
 use crate::units::Amps;
+use headroom_policy::parse;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

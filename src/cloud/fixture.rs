@@ -1,12 +1,12 @@
 //! What do the tests of this edge share? A home with two chargers, and documents for it.
 
 use super::compile::Ground;
-use super::document::Addressee;
 use crate::config::ChargerConfig;
 use crate::policy::Policy;
 use crate::site::{Circuit, CircuitId, Evse, LapseClass, Rotation, Site, Step, Tuning, Wiring};
 use crate::time::Duration;
 use crate::units::{Amps, PerPhase, Phase};
+use headroom_policy::Addressee;
 use serde_json::Value;
 
 /// Every field there is; for [`us`].

@@ -1,4 +1,4 @@
-//! What is kept on disk? The last good document as it came, below one line with what is known of it.
+//! What is kept on disk? The last good document as it came, and its keys, below one line with what is known of it.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,9 @@ const MOST_HEADER: usize = 1024;
 pub struct Kept {
     /// The line above the document.
     pub header: Header,
-    /// The document, byte for byte.
+    /// The keys document that it was verified by, byte for byte; empty where it is not signed.
+    pub keys: Vec<u8>,
+    /// The document, byte for byte: in its envelope where it is signed.
     pub document: Vec<u8>,
 }
 
@@ -22,18 +24,33 @@ pub struct Header {
     pub epoch: u64,
     /// Highest version seen in it.
     pub version: u64,
+    /// Of the document; a copy of an earlier release does not say.
+    #[serde(default)]
+    pub sha256: Option<[u8; 32]>,
     /// The server's name for these bytes.
     pub etag: Option<String>,
     /// Wall time when they were taken; the clock is never believed to be before it.
     pub confirmed_at: DateTime<Utc>,
 }
 
+/// The line as it is written.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    #[serde(flatten)]
+    header: Header,
+    /// So many bytes of keys follow, then the document.
+    #[serde(default)]
+    keys_bytes: usize,
+}
+
 impl Kept {
     /// As it goes to disk.
     pub fn encode(&self) -> Vec<u8> {
         // A struct of numbers and texts always becomes JSON; an empty line would only be read as nothing kept.
-        let mut bytes = serde_json::to_vec(&self.header).unwrap_or_default();
+        let line = Line { header: self.header.clone(), keys_bytes: self.keys.len() };
+        let mut bytes = serde_json::to_vec(&line).unwrap_or_default();
         bytes.push(b'\n');
+        bytes.extend_from_slice(&self.keys);
         bytes.extend_from_slice(&self.document);
         bytes
     }
@@ -41,8 +58,9 @@ impl Kept {
     /// As it comes from disk; `None` if it is nothing of ours.
     pub fn decode(bytes: &[u8]) -> Option<Kept> {
         let end = bytes.iter().take(MOST_HEADER).position(|byte| *byte == b'\n')?;
-        let header = serde_json::from_slice(&bytes[..end]).ok()?;
-        Some(Kept { header, document: bytes[end + 1..].to_vec() })
+        let Line { header, keys_bytes } = serde_json::from_slice(&bytes[..end]).ok()?;
+        let (keys, document) = bytes[end + 1..].split_at_checked(keys_bytes)?;
+        Some(Kept { header, keys: keys.to_vec(), document: document.to_vec() })
     }
 }
 
@@ -55,16 +73,42 @@ mod tests {
         let header = Header {
             epoch: 3,
             version: 1842,
+            sha256: Some([255; 32]),
             etag: Some("\"a\nb\"".into()),
             confirmed_at: "2026-11-21T18:00:00Z".parse().unwrap(),
         };
-        let kept = Kept { header, document: b"{\n\"schema\": 1}\n\xff".to_vec() };
+        for keys in [&b""[..], b"\n{}"] {
+            let kept =
+                Kept { header: header.clone(), keys: keys.to_vec(), document: b"{\n\"schema\": 1}\n\xff".to_vec() };
+            assert_eq!(Kept::decode(&kept.encode()), Some(kept));
+        }
+    }
+
+    #[test]
+    fn the_longest_line_is_read() {
+        let header = Header {
+            epoch: u64::MAX,
+            version: u64::MAX,
+            sha256: Some([255; 32]),
+            etag: Some("\"".repeat(256)),
+            confirmed_at: DateTime::<Utc>::MAX_UTC,
+        };
+        let kept = Kept { header, keys: vec![0; 999_999], document: vec![] };
         assert_eq!(Kept::decode(&kept.encode()), Some(kept));
     }
 
     #[test]
+    fn what_an_earlier_release_kept_is_read() {
+        let line = r#"{"epoch":3,"version":7,"etag":null,"confirmed_at":"2026-11-21T18:00:00Z"}"#;
+        let kept = Kept::decode(format!("{line}\n{{}}").as_bytes()).unwrap();
+        assert_eq!((kept.header.version, kept.header.sha256, &kept.document[..]), (7, None, &b"{}"[..]));
+    }
+
+    #[test]
     fn what_is_not_ours_is_nothing() {
-        for bytes in [&b""[..], b"\n", b"{}\n{}", b"no line", &[b'x'; 2000]] {
+        let line = r#"{"epoch":3,"version":7,"etag":null,"confirmed_at":"2026-11-21T18:00:00Z","keys_bytes":9}"#;
+        let beyond = format!("{line}\n{{}}").into_bytes();
+        for bytes in [&b""[..], b"\n", b"{}\n{}", b"no line", &[b'x'; 2000], &beyond] {
             assert_eq!(Kept::decode(bytes), None);
         }
     }

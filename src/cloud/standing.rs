@@ -1,17 +1,16 @@
 //! Which policy stands? The last good document; none, or one that is too old: the configuration's own policy.
 //!
-//! Told what arrived and when, it answers what holds. Versions only go up: the highest one seen is remembered, on disk
+//! Told what arrived and when, it answers what holds. Signatures are verified before anything is read. Versions only go up: the highest one seen is remembered, on disk
 //! too, so that nobody can bring back an older policy, not even over a restart.
 
 use super::age::{self, Age, Times};
 use super::compile::{Ground, compile};
-use super::document::{Addressee, Document, parse};
-use super::fault::{Code, Faults, Warnings};
 use super::kept::{Header, Kept};
 use crate::policy::Policy;
 use crate::status::PolicyStatus;
 use crate::time::{Duration, Moment};
 use chrono::{DateTime, Utc};
+use headroom_policy::{Addressee, Admission, Code, Document, Faults, Seen, Stamp, Trust, Warnings, admit, parse};
 use std::sync::Arc;
 
 /// An entity tag is sent back with each question; longer ones are forgotten.
@@ -22,6 +21,8 @@ pub(super) const MOST_ETAG: usize = 256;
 pub struct Standing {
     addressee: Addressee,
     ground: Ground,
+    /// Whose documents are taken, and the keys that are known.
+    trust: Trust,
     local: Arc<Policy>,
     /// How often to ask where no document says.
     usual_refresh: Duration,
@@ -113,30 +114,63 @@ impl Standing {
     pub fn new(
         addressee: Addressee,
         ground: Ground,
+        trust: Trust,
         usual_refresh: Duration,
         kept: Option<&[u8]>,
     ) -> (Standing, Option<String>) {
         let local = Arc::new(ground.local.clone());
-        let mut standing = Standing { addressee, ground, local, usual_refresh, seen: None, held: None, refused: None };
+        let mut standing =
+            Standing { addressee, ground, trust, local, usual_refresh, seen: None, held: None, refused: None };
         let trouble = kept.and_then(|bytes| standing.restore(bytes).err());
         (standing, trouble)
     }
 
+    /// Verifies and reads again what an earlier run took. No key is over for it: it was taken in time, and how long it
+    /// stands is said by the document.
     fn restore(&mut self, bytes: &[u8]) -> Result<(), String> {
         let kept = Kept::decode(bytes).ok_or("is nothing that this version can read")?;
-        let document = parse(&kept.document, &self.addressee);
+        if !kept.keys.is_empty() {
+            self.trust.offer_keys(&kept.keys, None).map_err(|faults| format!("its keys: {faults}"))?;
+        }
+        let document = self.trust.open(&kept.document, None).and_then(|payload| parse(&payload, &self.addressee));
         if let Err(faults) = &document
-            && (faults.has(Code::OtherGateway) || faults.has(Code::OtherLocation))
+            && [Code::OtherGateway, Code::OtherLocation, Code::NotDsse].into_iter().any(|code| faults.has(code))
         {
-            // Its versions say nothing about ours.
+            // Its versions say nothing about ours: it is another gateway's, or anybody's.
             return Err(faults.to_string());
         }
         let floor = kept.header.confirmed_at;
         self.seen = Some(kept);
         let document = document.map_err(|faults| faults.to_string())?;
+        if let Some(seen) = &mut self.seen {
+            seen.header.sha256 = Some(document.sha256);
+        }
         let (policy, _) = compile(&document, &self.ground).map_err(|faults| faults.to_string())?;
         self.hold(&document, policy, floor, None);
         Ok(())
+    }
+
+    /// Has this a signature, or an epoch, that only a newer keys document can make good?
+    pub fn needs_keys(&self, bytes: &[u8], wall: DateTime<Utc>) -> bool {
+        let lacks = |faults: &Faults| faults.has(Code::UnknownKey) || faults.has(Code::EpochUnproven);
+        self.verified(bytes, wall).is_err_and(|faults| lacks(&faults))
+    }
+
+    /// Takes a keys document. With a policy in force the answer is what is to be kept on disk from now on.
+    ///
+    /// # Errors
+    /// As for [`Trust::offer_keys`]; the keys from before hold on.
+    pub fn offer_keys(&mut self, bytes: &[u8], wall: DateTime<Utc>) -> Result<Option<Vec<u8>>, Faults> {
+        let wall = self.clock(wall);
+        let is_other = self.trust.offer_keys(bytes, wall)?;
+        let Some(seen) = self.seen.as_mut().filter(|_| is_other) else { return Ok(None) };
+        seen.keys = self.trust.keys_envelope().to_vec();
+        Ok(Some(seen.encode()))
+    }
+
+    /// The wall time, if it can be true.
+    fn clock(&self, wall: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        age::trusted(wall, self.held.as_ref().map(|held| held.times.floor).unwrap_or_default())
     }
 
     /// Judges a document that arrived. All or nothing: after a refusal everything is as it was.
@@ -152,8 +186,9 @@ impl Standing {
             Ok(Some((document, policy, mut warnings))) => {
                 // Versions go up, so this is the latest word on what time it is: an earlier record may have been wrong.
                 let confirmed_at = age::trusted(wall, document.issued_at).unwrap_or(document.issued_at);
-                let header = Header { epoch: document.epoch, version: document.version, etag: fit(etag), confirmed_at };
-                let kept = Kept { header, document: bytes.to_vec() };
+                let Stamp { epoch, version, sha256 } = document.stamp();
+                let header = Header { epoch, version, sha256: Some(sha256), etag: fit(etag), confirmed_at };
+                let kept = Kept { header, keys: self.trust.keys_envelope().to_vec(), document: bytes.to_vec() };
                 let keep = kept.encode();
                 self.seen = Some(kept);
                 self.hold(&document, policy, document.issued_at, Some(now));
@@ -168,24 +203,25 @@ impl Standing {
         }
     }
 
+    /// The document in what arrived, and how it compares with those before.
+    fn verified(&self, bytes: &[u8], wall: DateTime<Utc>) -> Result<(Document, Admission), Faults> {
+        let document = parse(&self.trust.open(bytes, self.clock(wall))?, &self.addressee)?;
+        let latest = self.seen.as_ref().map(|seen| {
+            let Header { epoch, version, sha256, .. } = seen.header;
+            // Without one it is not known to be the same.
+            Stamp { epoch, version, sha256: sha256.unwrap_or_default() }
+        });
+        let admission = admit(&Seen { latest, vouched: self.trust.vouched() }, &document.stamp())?;
+        Ok((document, admission))
+    }
+
     /// `None`: it is the one that stands.
     fn judge(&self, bytes: &[u8], wall: DateTime<Utc>) -> Result<Option<(Document, Policy, Warnings)>, Faults> {
-        let document = parse(bytes, &self.addressee)?;
-        if let Some(seen) = &self.seen {
-            let (theirs, ours) = ((document.epoch, document.version), (seen.header.epoch, seen.header.version));
-            if theirs < ours {
-                let (place, what) = if theirs.0 < ours.0 { ("/epoch", "epoch") } else { ("/version", "version") };
-                let (number, before) = if theirs.0 < ours.0 { (theirs.0, ours.0) } else { (theirs.1, ours.1) };
-                let text = format!("{what} {number} after {before} was seen: an older policy does not come back");
-                return Err(Faults::one(Code::Rollback, place, text));
-            }
-            if theirs == ours && seen.document != bytes {
-                let text = format!("version {} was seen with other content: count up with every change", ours.1);
-                return Err(Faults::one(Code::Equivocation, "/version", text));
-            }
-            if theirs == ours && self.held.is_some() {
-                return Ok(None);
-            }
+        let (document, admission) = self.verified(bytes, wall)?;
+        // Under other signatures it is kept anew, so that it can be verified after a restart.
+        let is_kept = self.seen.as_ref().is_some_and(|seen| seen.document == bytes);
+        if admission == Admission::Same && self.held.is_some() && is_kept {
+            return Ok(None);
         }
         if let Some(wall) = age::trusted(wall, document.issued_at) {
             if wall >= document.expires_at {
@@ -246,12 +282,16 @@ impl Standing {
             times: Times {
                 floor,
                 expires_at: document.expires_at,
-                grace: document.grace,
-                refresh: document.refresh.unwrap_or(self.usual_refresh),
+                grace: seconds(document.grace_s),
+                refresh: document.refresh_s.map_or(self.usual_refresh, seconds),
                 confirmed,
             },
         });
     }
+}
+
+fn seconds(seconds: u32) -> Duration {
+    Duration::from_secs(u64::from(seconds))
 }
 
 fn fit(etag: Option<String>) -> Option<String> {

@@ -148,7 +148,7 @@ fn a_kept_document_over_its_grace_leaves_the_local_policy() {
 fn what_was_kept_for_another_gateway_says_nothing_here() {
     let Outcome::Taken { keep, .. } = offer(&mut begin(None), &example()) else { panic!("refused") };
     let moved = Addressee { gateway_id: "gw_new".into(), ..us() };
-    let (mut standing, trouble) = Standing::new(moved, ground(), MINUTE, Some(&keep));
+    let (mut standing, trouble) = Standing::new(moved, ground(), Trust::Unsigned, MINUTE, Some(&keep));
     assert!(trouble.unwrap().contains("other_gateway"));
     let mut first = with("/gateway_id", json!("gw_new"));
     first["epoch"] = json!(0);
@@ -161,7 +161,7 @@ fn a_kept_document_that_no_longer_fits_the_site_still_guards_its_version() {
     let mut changed = ground();
     changed.site.evses[1].id = "evse2".into();
     changed.chargers.swap(0, 1);
-    let (mut standing, trouble) = Standing::new(us(), changed, MINUTE, Some(&keep));
+    let (mut standing, trouble) = Standing::new(us(), changed, Trust::Unsigned, MINUTE, Some(&keep));
     assert!(trouble.unwrap().contains("ambiguous"));
     assert_eq!((version(&standing), standing.etag()), (None, None));
     assert_eq!(refused(offer(&mut standing, &with("/version", json!(1841)))), Code::Rollback);
@@ -171,13 +171,13 @@ fn a_kept_document_that_no_longer_fits_the_site_still_guards_its_version() {
 
 #[test]
 fn garbage_from_disk_is_nothing() {
-    let (standing, trouble) = Standing::new(us(), ground(), MINUTE, Some(b"\0\0\0"));
+    let (standing, trouble) = Standing::new(us(), ground(), Trust::Unsigned, MINUTE, Some(b"\0\0\0"));
     assert!(trouble.is_some());
     assert_eq!(version(&standing), None);
 }
 
 fn begin(kept: Option<&[u8]>) -> Standing {
-    let (standing, trouble) = Standing::new(us(), ground(), MINUTE, kept);
+    let (standing, trouble) = Standing::new(us(), ground(), Trust::Unsigned, MINUTE, kept);
     assert_eq!(trouble, None);
     standing
 }

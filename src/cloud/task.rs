@@ -4,13 +4,10 @@
 //! that offers it holds the question until there is something new. Whatever goes wrong here, a policy stands: the last good
 //! one, or the configuration's.
 
-use super::ack::{Ack, is_of_security};
+use super::ack::Ack;
 use super::compile::Ground;
-use super::document::Addressee;
 use super::events::Severity;
-use super::fault::{Code, Faults, Warnings};
 use super::hint;
-use super::json::MOST_BYTES;
 use super::kept::Kept;
 use super::offer::Offers;
 use super::pace::{Pace, Rate};
@@ -26,6 +23,8 @@ use crate::policy::Policy;
 use crate::site::Site;
 use crate::status::Status;
 use crate::time::{Duration, Moment};
+use chrono::{DateTime, Utc};
+use headroom_policy::{Addressee, Code, Faults, Keyring, MOST_ENVELOPE_BYTES, Trust, Warnings};
 use reqwest::header::{ETAG, HeaderMap, IF_NONE_MATCH};
 use reqwest::{Response, StatusCode};
 use std::hash::{BuildHasher, RandomState};
@@ -82,19 +81,21 @@ pub struct Cloud {
 pub fn spawn(setup: Setup) -> Cloud {
     let Setup { config, site, chargers, local, kept, save, status, sessions, clock, stop } = setup;
     let usable = config.filter(|config| {
-        if !config.allow_unsigned {
+        let is_usable = config.trust.is_some() || config.allow_unsigned;
+        if !is_usable {
             tracing::warn!(
                 url = config.url,
-                "policy cloud: this version reads unsigned documents only, and cloud.allow_unsigned is not set; \
-                 it is not asked, [policy] of the configuration holds"
+                "policy cloud: there is no cloud.trust_file to verify documents with, and cloud.allow_unsigned is not \
+                 set; it is not asked, [policy] of the configuration holds"
             );
         }
-        config.allow_unsigned
+        is_usable
     });
     let Some(config) = usable else { return alone(local, stop) };
     let addressee = Addressee { gateway_id: config.gateway_id.clone(), location_id: config.location_id.clone() };
     let ground = Ground { site, chargers, local };
-    let (standing, trouble) = Standing::new(addressee, ground, config.refresh, kept.as_deref());
+    let trust = config.trust.clone().map_or(Trust::Unsigned, |roots| Trust::Signed(Keyring::new(roots)));
+    let (standing, trouble) = Standing::new(addressee, ground, trust, config.refresh, kept.as_deref());
     if let Some(why) = trouble {
         tracing::warn!(
             why,
@@ -207,7 +208,14 @@ impl Edge {
         let round = async {
             keeping.keep(clock).await;
             question.wait(next, clock).await;
-            question.ask(etag, refresh, clock).await
+            let mut answer = question.ask(etag, refresh, clock).await?;
+            if let Reply::Document(bytes) = &answer.reply
+                && standing.needs_keys(bytes, clock.wall())
+            {
+                // Without them the document is refused; they are asked for with the next answer.
+                answer.keys = question.ask_keys().await.ok();
+            }
+            Ok(answer)
         };
         tokio::pin!(round);
         loop {
@@ -225,6 +233,9 @@ impl Edge {
     /// Takes in what the cloud said, and lets it know what became of that; was it anything new?
     fn take(&mut self, answer: Answer) -> bool {
         let (now, wall) = (self.clock.now(), self.clock.wall());
+        if let Some(Reply::Document(keys)) = &answer.keys {
+            self.take_keys(keys, wall);
+        }
         let ack = match answer.reply {
             // What was refused is still there.
             Reply::Unchanged if answer.is_of_refused => return false,
@@ -233,7 +244,7 @@ impl Edge {
                 self.held.clone()
             }
             Reply::TooLarge => {
-                let faults = Faults::one(Code::TooLarge, "", format!("is longer than {MOST_BYTES} bytes"));
+                let faults = Faults::one(Code::TooLarge, "", format!("is longer than {MOST_ENVELOPE_BYTES} bytes"));
                 self.standing.refuse(faults.clone());
                 Some(self.refuse(None, answer.etag, &faults))
             }
@@ -259,6 +270,15 @@ impl Edge {
         ack.is_some_and(|ack| self.told.ack(ack))
     }
 
+    fn take_keys(&mut self, bytes: &[u8], wall: DateTime<Utc>) {
+        match self.standing.offer_keys(bytes, wall) {
+            Ok(keep) => self.keeping.waiting = keep.or(self.keeping.waiting.take()),
+            Err(faults) => {
+                tracing::warn!(%faults, "policy: the cloud's keys document is refused, the last good one stands")
+            }
+        }
+    }
+
     fn taken(&self, warnings: &Warnings) {
         let version = self.standing.look(self.clock.now(), self.clock.wall()).state.version;
         if warnings.is_empty() {
@@ -270,8 +290,9 @@ impl Edge {
 
     fn refuse(&mut self, bytes: Option<&[u8]>, etag: Option<String>, faults: &Faults) -> Ack {
         let ack = Ack::rejected(bytes, etag.as_deref(), faults);
-        // What only has to wait for its time is asked for again and again.
-        let is_for_good = !faults.has(Code::NotYetValid) && !faults.has(Code::Expired);
+        // What only has to wait for its time, or for keys, is asked for again and again.
+        let waits = [Code::NotYetValid, Code::Expired, Code::UnknownKey, Code::EpochUnproven];
+        let is_for_good = !waits.into_iter().any(|code| faults.has(code));
         self.question.refused = etag.filter(|_| is_for_good);
         if self.told.is_news(&ack) {
             tracing::warn!(
@@ -279,7 +300,7 @@ impl Edge {
                 standing = self.told.state.borrow().version,
                 "policy: the cloud's document is refused as a whole, the last good policy stands; correct it there"
             );
-            for fault in faults.listed().iter().filter(|fault| is_of_security(fault.code)) {
+            for fault in faults.listed().iter().filter(|fault| fault.code.is_security()) {
                 let id = format!("policy-{}", fault.code.word());
                 let wall = self.clock.wall();
                 self.told.events.tell(|queue| queue.happened(&id, Severity::Security, &fault.to_string(), wall));
@@ -299,6 +320,8 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 /// What the cloud answered.
 struct Answer {
     reply: Reply,
+    /// What it said when it was asked for keys because of this answer.
+    keys: Option<Reply>,
     etag: Option<String>,
     /// The question was about a document that was refused, not about the one that stands.
     is_of_refused: bool,
@@ -377,7 +400,17 @@ impl Question {
             other => return Err(Trouble::Status(other.as_u16())),
         };
         self.offers.send_if_modified(|told| std::mem::replace(told, offers) != offers);
-        Ok(Answer { reply, etag: theirs, is_of_refused, held, asked_at })
+        Ok(Answer { reply, keys: None, etag: theirs, is_of_refused, held, asked_at })
+    }
+
+    /// For the keys that sign policies.
+    async fn ask_keys(&self) -> Result<Reply, Trouble> {
+        let request = self.route.get("keys")?.timeout(self.route.answer());
+        let response = request.send().await.map_err(route::trouble)?;
+        match response.status() {
+            StatusCode::OK => read(response).await,
+            other => Err(Trouble::Status(other.as_u16())),
+        }
     }
 
     /// After an answer: at once, to be held there, where the cloud does that and it is of use; else after the usual time.
@@ -390,12 +423,12 @@ impl Question {
 
 /// Reads no more than a document may have, whatever length is announced.
 async fn read(mut response: Response) -> Result<Reply, Trouble> {
-    if response.content_length().is_some_and(|length| length > MOST_BYTES as u64) {
+    if response.content_length().is_some_and(|length| length > MOST_ENVELOPE_BYTES as u64) {
         return Ok(Reply::TooLarge);
     }
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(route::trouble)? {
-        if bytes.len() + chunk.len() > MOST_BYTES {
+        if bytes.len() + chunk.len() > MOST_ENVELOPE_BYTES {
             return Ok(Reply::TooLarge);
         }
         bytes.extend_from_slice(&chunk);

@@ -5,7 +5,7 @@ use super::code;
 use super::compile::Place;
 use super::diagnostic::Diagnostic;
 use super::raw::{Faults, Row};
-use super::{CloudConfig, HttpConfig, MqttConfig, OcppConfig, secret};
+use super::{CloudConfig, HttpConfig, MqttConfig, OcppConfig, secret, trust};
 use std::net::SocketAddr;
 
 /// The OCPP server; `None` where no charger speaks OCPP or a fault has been told.
@@ -95,13 +95,17 @@ pub fn ports(ocpp: Option<&OcppConfig>, http: Option<&HttpConfig>, row: Option<&
 /// The policy cloud; `None` after a fault.
 pub fn cloud(row: &Row, place: &Place, faults: &mut Faults) -> Option<CloudConfig> {
     let token = secret::read(row, "token", place, faults).optional();
+    let trust = trust::read(row, place, faults).optional();
     let allow_unsigned = row.flag("allow_unsigned").ok();
-    if allow_unsigned == Some(false) {
-        let message = "no policy document will be taken: signatures are not checked yet, and unsigned ones are refused";
+    if allow_unsigned == Some(false) && !row.is_given("trust_file") {
+        let message =
+            "no policy document will be taken: there is no key to verify one with, and unsigned ones are refused";
         let at = if row.is_given("allow_unsigned") { row.at("allow_unsigned") } else { row.span };
         let fault = Diagnostic::at(code::NO_POLICY, at, message);
-        faults
-            .push(fault.help("allow_unsigned = true takes what the cloud sends over https; without it [policy] holds"));
+        faults.push(fault.help(
+            "trust_file names the keys of whoever signs; allow_unsigned = true takes what the cloud sends over https; \
+             with neither [policy] holds",
+        ));
     }
     let url = row.text("url").ok()?.trim_end_matches('/');
     if url.strip_prefix("http://").is_some_and(|rest| !is_loopback(rest)) {
@@ -113,6 +117,7 @@ pub fn cloud(row: &Row, place: &Place, faults: &mut Faults) -> Option<CloudConfi
         gateway_id: row.text("gateway_id").ok()?.to_string(),
         location_id: row.text("location_id").ok()?.to_string(),
         token: token?,
+        trust: trust?,
         allow_unsigned: allow_unsigned?,
         refresh: seconds(row, "refresh_s")?,
     })

@@ -41,6 +41,7 @@ codes! {
     SAME_PORT = "E029", "Two servers listen on one port.";
     MARGIN = "E030", "The margin leaves nothing of the fuse.";
     POWER_DOES_NOT_FIT = "E031", "With all cars on fallback, the chargers alone take more than `contract_kw` or `dso_kw`.";
+    TRUST = "E032", "The trust file of `[cloud]` cannot be used.";
     LATCHES = "W001", "A charger keeps its last limit for ever (`lapse = \"c\"`).";
     OPEN_OCPP = "W002", "Any machine that reaches the gateway can pose as a charger.";
     INTO_MARGIN = "W003", "With all cars on fallback and the house at its worst, the margin of a fuse is used up.";

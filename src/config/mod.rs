@@ -17,6 +17,7 @@ pub mod schema;
 mod secret;
 mod suggest;
 mod transient;
+mod trust;
 mod value;
 
 pub use compile::{CheckOptions, Loaded, compile, compile_with, load, load_with};
@@ -25,6 +26,7 @@ pub use diagnostic::{Diagnostic, Severity, Span};
 use crate::policy::Policy;
 use crate::site::{EvseId, MeterId, Site};
 use crate::time::Duration;
+use headroom_policy::Roots;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -165,7 +167,9 @@ pub struct CloudConfig {
     pub location_id: String,
     /// Bearer token.
     pub token: Option<Secret>,
-    /// Are unsigned documents taken?
+    /// Who vouches for the keys of documents.
+    pub trust: Option<Roots>,
+    /// Are unsigned documents taken where nobody vouches for any key?
     pub allow_unsigned: bool,
     /// How often to ask where the document does not say.
     pub refresh: Duration,

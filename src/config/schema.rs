@@ -276,6 +276,7 @@ pub const CLOUD: Section = Section {
         key("location_id", Identity, Needed),
         key("token", Secret, Says("no token")),
         key("token_file", Path, Says("no token")),
+        key("trust_file", Path, Says("no signatures")),
         key("allow_unsigned", Flag, Is(Literal::Flag(false))),
         key("refresh_s", Whole(5, 86_400), whole(60)),
     ],

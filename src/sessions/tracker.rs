@@ -313,7 +313,12 @@ fn unseen(mut record: Record, told: &Told<'_>) -> Record {
 fn is_unauthorized(entitlement: &Entitlement) -> bool {
     let is_revoked = entitlement.limit.is_some_and(|limit| limit.why == Why::Revoked);
     match entitlement.verdict {
-        Verdict::Blocked | Verdict::Expired | Verdict::NotAtThisLocation | Verdict::Unknown => true,
+        Verdict::Blocked
+        | Verdict::Expired
+        | Verdict::Invalid
+        | Verdict::NotAllowedTypeEvse
+        | Verdict::NotAtThisLocation
+        | Verdict::Unknown => true,
         Verdict::Accepted | Verdict::NotAtThisTime | Verdict::NoCredit | Verdict::ConcurrentTx => is_revoked,
     }
 }

@@ -48,9 +48,61 @@ pub enum Code {
     Rollback,
     /// The version seen before, with other content.
     Equivocation,
+    /// No envelope where only signed documents are taken.
+    NotDsse,
+    /// An envelope of something else.
+    PayloadType,
+    /// Signed by no key that a root key vouches for.
+    UnknownKey,
+    /// A signature of a known key that does not fit the content.
+    BadSignature,
+    /// A higher epoch than a root key vouches for.
+    EpochUnproven,
 }
 
 impl Code {
+    /// All there are.
+    pub const ALL: [Code; 23] = [
+        Code::TooLarge,
+        Code::Syntax,
+        Code::DuplicateKey,
+        Code::Missing,
+        Code::WrongType,
+        Code::OutOfRange,
+        Code::UnknownValue,
+        Code::Dangling,
+        Code::DuplicateId,
+        Code::Ambiguous,
+        Code::Critical,
+        Code::OtherGateway,
+        Code::OtherLocation,
+        Code::UnsupportedSchema,
+        Code::Expired,
+        Code::NotYetValid,
+        Code::Rollback,
+        Code::Equivocation,
+        Code::NotDsse,
+        Code::PayloadType,
+        Code::UnknownKey,
+        Code::BadSignature,
+        Code::EpochUnproven,
+    ];
+
+    /// Does somebody have to look at it at once? It may be an attack, or documents of two gateways are mixed up; the
+    /// others are mistakes of whoever writes documents.
+    pub const fn is_security(self) -> bool {
+        matches!(
+            self,
+            Code::OtherGateway
+                | Code::OtherLocation
+                | Code::UnknownKey
+                | Code::BadSignature
+                | Code::Rollback
+                | Code::Equivocation
+                | Code::EpochUnproven
+        )
+    }
+
     /// The word for machines, as in `docs/POLICY.md`.
     pub const fn word(self) -> &'static str {
         match self {
@@ -72,6 +124,11 @@ impl Code {
             Code::NotYetValid => "not_yet_valid",
             Code::Rollback => "rollback",
             Code::Equivocation => "equivocation",
+            Code::NotDsse => "not_dsse",
+            Code::PayloadType => "payload_type",
+            Code::UnknownKey => "unknown_key",
+            Code::BadSignature => "bad_signature",
+            Code::EpochUnproven => "epoch_unproven",
         }
     }
 }
@@ -85,6 +142,12 @@ pub struct Fault {
     pub pointer: String,
     /// For people. Never a card number: the pointer says which.
     pub text: String,
+}
+
+impl Fault {
+    pub(crate) fn new(code: Code, pointer: impl Into<String>, text: impl Into<String>) -> Self {
+        Fault { code, pointer: pointer.into(), text: text.into() }
+    }
 }
 
 impl fmt::Display for Fault {
@@ -105,15 +168,13 @@ pub struct Faults {
 impl Faults {
     /// A single one.
     pub fn one(code: Code, pointer: impl Into<String>, text: impl Into<String>) -> Self {
-        let mut faults = Faults::default();
-        faults.add(code, pointer, text);
-        faults
+        Fault::new(code, pointer, text).into()
     }
 
     /// One more.
-    pub(super) fn add(&mut self, code: Code, pointer: impl Into<String>, text: impl Into<String>) {
+    pub fn add(&mut self, code: Code, pointer: impl Into<String>, text: impl Into<String>) {
         if self.listed.len() < MOST_LISTED {
-            self.listed.push(Fault { code, pointer: pointer.into(), text: text.into() });
+            self.listed.push(Fault::new(code, pointer, text));
         } else {
             self.further += 1;
         }
@@ -129,9 +190,25 @@ impl Faults {
         &self.listed
     }
 
+    /// Those that are not listed.
+    pub fn further(&self) -> usize {
+        self.further
+    }
+
+    /// Is one of them an alarm?
+    pub fn is_security(&self) -> bool {
+        self.listed.iter().any(|fault| fault.code.is_security())
+    }
+
     /// Is this among those listed?
     pub fn has(&self, code: Code) -> bool {
         self.listed.iter().any(|fault| fault.code == code)
+    }
+}
+
+impl From<Fault> for Faults {
+    fn from(fault: Fault) -> Self {
+        Faults { listed: vec![fault], further: 0 }
     }
 }
 
@@ -155,12 +232,12 @@ pub struct Warnings {
 
 impl Warnings {
     /// Something that this version does not enforce, and what that means. Told once, and never crowded out.
-    pub(super) fn effect(&mut self, text: &'static str) {
+    pub fn effect(&mut self, text: &'static str) {
         self.effects.insert(text);
     }
 
     /// Something about one place in the document; only the first ones are listed.
-    pub(super) fn place(&mut self, pointer: &str, text: &str) {
+    pub fn place(&mut self, pointer: &str, text: &str) {
         if self.places.len() < MOST_LISTED {
             self.places.push(format!("{pointer}: {text}"));
         } else {
@@ -169,7 +246,7 @@ impl Warnings {
     }
 
     /// Those of another check too.
-    pub(super) fn join(&mut self, other: Warnings) {
+    pub fn join(&mut self, other: Warnings) {
         self.effects.extend(other.effects);
         self.places.extend(other.places);
         self.further += other.further;
@@ -195,20 +272,20 @@ impl fmt::Display for Warnings {
 
 /// All that has been found while a document was read.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Findings {
+pub(crate) struct Findings {
     pub faults: Faults,
     pub warnings: Warnings,
 }
 
 /// A name or value from a document, fit to be shown: short, on one line, without control characters.
-pub(super) fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     let start: String = text.chars().take(MOST_SHOWN).collect();
     let dots = if start.len() < text.len() { "…" } else { "" };
     format!("{}{dots}", start.escape_debug())
 }
 
 /// The pointer to a field of the object at `pointer` (RFC 6901: `~` and `/` are written `~0` and `~1`).
-pub(super) fn below(pointer: &str, name: &str) -> String {
+pub(crate) fn below(pointer: &str, name: &str) -> String {
     format!("{pointer}/{}", shown(&name.replace('~', "~0").replace('/', "~1")))
 }
 

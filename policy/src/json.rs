@@ -3,7 +3,7 @@
 //! `serde_json::Value` keeps the last of two equal keys, so that two readers can see two documents in one; here both
 //! stay, to be refused. Depth is bounded by `serde_json` itself: 128.
 
-use super::fault::below;
+use crate::fault::below;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ const MOST_NODES: usize = 120_000;
 
 /// A JSON value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Node {
+pub(crate) enum Node {
     /// Also what an optional field may say for "absent".
     Null,
     Bool(bool),
@@ -34,7 +34,7 @@ pub(super) enum Node {
 
 impl Node {
     /// For people: what kind of value this is.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Node::Null => "null",
             Node::Bool(_) => "true or false",
@@ -47,11 +47,11 @@ impl Node {
     }
 }
 
-/// Reads a document of [`MOST_BYTES`] at most (the caller has counted them).
+/// Reads a text that is not too long (the caller has counted them).
 ///
 /// # Errors
 /// Why it is no JSON, with line and column, never with its content.
-pub(super) fn parse(bytes: &[u8]) -> Result<Node, String> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Node, String> {
     let left = Cell::new(MOST_NODES);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let tree = Tree { left: &left }.deserialize(&mut deserializer).map_err(|error| error.to_string())?;
@@ -128,7 +128,7 @@ impl<'de> Visitor<'de> for Tree<'_> {
 }
 
 /// The pointers to all keys that stand twice in their object.
-pub(super) fn duplicates(node: &Node) -> Vec<String> {
+pub(crate) fn duplicates(node: &Node) -> Vec<String> {
     let under = |name: &str, node: &Node| -> Vec<String> {
         duplicates(node).into_iter().map(|pointer| format!("{}{pointer}", below("", name))).collect()
     };

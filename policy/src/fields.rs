@@ -1,23 +1,25 @@
 //! How is one object read? Field by field; what is wrong is noted with its pointer and reading goes on.
 
-use super::fault::{Code, Findings, below, shown};
-use super::json::Node;
-use crate::units::Amps;
+use crate::fault::{Code, Findings, below, shown};
+use crate::json::Node;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 /// The largest whole number that every JSON reader keeps exactly (RFC 8259, part 6): 2⁵³ − 1.
-pub(super) const MOST_WHOLE: i64 = 9_007_199_254_740_991;
+pub(crate) const MOST_WHOLE: i64 = 9_007_199_254_740_991;
 
 /// The longest id, card number aside.
-pub(super) const MOST_ID: usize = 64;
+pub(crate) const MOST_ID: usize = 64;
+
+/// The largest current that a document may name, in amperes.
+const MOST_AMPS: f64 = 100_000.0;
 
 /// A reader's complaint.
-type Wrong = (Code, String);
+pub(crate) type Wrong = (Code, String);
 
 /// An object while it is read. Each name asked for is a known one; [`Fields::end`] warns of the others.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     pub pointer: String,
     fields: &'a [(String, Node)],
     known: BTreeSet<&'static str>,
@@ -25,7 +27,7 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// The object at `pointer`; a fault and `None` where it is none.
-    pub(super) fn of(node: &'a Node, pointer: String, found: &mut Findings) -> Option<Self> {
+    pub(crate) fn of(node: &'a Node, pointer: String, found: &mut Findings) -> Option<Self> {
         let Node::Object(fields) = node else {
             found.faults.add(Code::WrongType, pointer, format!("is {}, not an object", node.kind()));
             return None;
@@ -34,18 +36,18 @@ impl<'a> Fields<'a> {
     }
 
     /// The pointer to one of its fields.
-    pub(super) fn at(&self, name: &str) -> String {
+    pub(crate) fn at(&self, name: &str) -> String {
         below(&self.pointer, name)
     }
 
     /// The value as it is; `null` is the same as absent.
-    pub(super) fn node(&mut self, name: &'static str) -> Option<&'a Node> {
+    pub(crate) fn node(&mut self, name: &'static str) -> Option<&'a Node> {
         self.known.insert(name);
         self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value).filter(|value| **value != Node::Null)
     }
 
     /// A value that may be absent.
-    pub(super) fn optional<T>(
+    pub(crate) fn optional<T>(
         &mut self,
         name: &'static str,
         found: &mut Findings,
@@ -56,7 +58,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A value that must be there.
-    pub(super) fn required<T>(
+    pub(crate) fn required<T>(
         &mut self,
         name: &'static str,
         found: &mut Findings,
@@ -69,7 +71,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The objects of a list of `most` at most; none where it is absent.
-    pub(super) fn objects(&mut self, name: &'static str, most: usize, found: &mut Findings) -> Vec<Fields<'a>> {
+    pub(crate) fn objects(&mut self, name: &'static str, most: usize, found: &mut Findings) -> Vec<Fields<'a>> {
         let place = self.at(name);
         let items = match self.node(name) {
             None => return Vec::new(),
@@ -88,27 +90,41 @@ impl<'a> Fields<'a> {
     }
 
     /// An object that may be absent.
-    pub(super) fn object(&mut self, name: &'static str, found: &mut Findings) -> Option<Fields<'a>> {
+    pub(crate) fn object(&mut self, name: &'static str, found: &mut Findings) -> Option<Fields<'a>> {
         let place = self.at(name);
         self.node(name).and_then(|node| Fields::of(node, place, found))
     }
 
     /// An object that must be there.
-    pub(super) fn required_object(&mut self, name: &'static str, found: &mut Findings) -> Option<Fields<'a>> {
+    pub(crate) fn required_object(&mut self, name: &'static str, found: &mut Findings) -> Option<Fields<'a>> {
         self.required(name, found, |_| Ok(()))?;
         self.object(name, found)
     }
 
-    /// The names in an object that is not read any further; none where there is none.
-    pub(super) fn names(&mut self, name: &'static str) -> BTreeSet<String> {
-        match self.node(name) {
-            Some(Node::Object(fields)) => fields.iter().map(|(name, _)| name.clone()).collect(),
-            Some(_) | None => BTreeSet::new(),
+    /// The objects in an object of `most` at most, each with its name as its id; none where it is absent.
+    pub(crate) fn named(&mut self, name: &'static str, most: usize, found: &mut Findings) -> Vec<(String, Fields<'a>)> {
+        let place = self.at(name);
+        let Some(object) = self.object(name, found) else { return Vec::new() };
+        if object.fields.len() > most {
+            let text = format!("{} entries: {most} is the most", object.fields.len());
+            found.faults.add(Code::OutOfRange, place, text);
+            return Vec::new();
         }
+        let mut entries = Vec::with_capacity(object.fields.len());
+        for (id, node) in object.fields.iter().filter(|(_, node)| *node != Node::Null) {
+            let pointer = object.at(id);
+            if let Err((code, text)) = check(id, MOST_ID) {
+                found.faults.add(code, &pointer, format!("its name {text}"));
+            }
+            entries.extend(Fields::of(node, pointer, found).map(|fields| (id.clone(), fields)));
+        }
+        entries
     }
 
     /// Warns of every field that nobody asked for.
-    pub(super) fn end(self, found: &mut Findings) {
+    pub(crate) fn end(self, found: &mut Findings) {
+        #[cfg(test)]
+        asked::note(&self.pointer, &self.known);
         for (name, _) in self.fields.iter().filter(|(name, _)| !self.known.contains(name.as_str())) {
             found.warnings.place(&self.at(name), "unknown field, ignored");
         }
@@ -116,13 +132,13 @@ impl<'a> Fields<'a> {
 }
 
 /// The ids of a list's entries.
-pub(super) struct Ids {
+pub(crate) struct Ids {
     index: BTreeMap<String, usize>,
 }
 
 impl Ids {
     /// Reads `id` of each entry; two that are the same are a fault.
-    pub(super) fn of(entries: &mut [Fields], found: &mut Findings) -> Ids {
+    pub(crate) fn of(entries: &mut [Fields], found: &mut Findings) -> Ids {
         let mut ids = Ids { index: BTreeMap::new() };
         for (index, entry) in entries.iter_mut().enumerate() {
             let Some(id) = entry.required("id", found, text(MOST_ID)) else { continue };
@@ -133,8 +149,18 @@ impl Ids {
         ids
     }
 
+    /// Those that are the names in an object, in which none stands twice.
+    pub(crate) fn named(entries: &[(String, Fields)]) -> Ids {
+        Ids { index: entries.iter().enumerate().map(|(index, (id, _))| (id.clone(), index)).collect() }
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.index.len()
+    }
+
     /// A reader of references: the index of the entry meant; `what` is the word for people.
-    pub(super) fn one(&self, what: &'static str) -> impl Fn(&Node) -> Result<usize, Wrong> {
+    pub(crate) fn one(&self, what: &'static str) -> impl Fn(&Node) -> Result<usize, Wrong> {
         move |node| {
             let id = text(MOST_ID)(node)?;
             let index = self.index.get(&id).copied();
@@ -144,22 +170,26 @@ impl Ids {
 }
 
 /// A text of 1 to `most` characters without control characters.
-pub(super) fn text(most: usize) -> impl Fn(&Node) -> Result<String, Wrong> {
+pub(crate) fn text(most: usize) -> impl Fn(&Node) -> Result<String, Wrong> {
     move |node| {
         let Node::Text(text) = node else { return Err(wrong_type(node, "a text")) };
-        let length = text.chars().count();
-        if text.chars().any(char::is_control) {
-            Err((Code::OutOfRange, "has control characters".into()))
-        } else if (1..=most).contains(&length) {
-            Ok(text.clone())
-        } else {
-            Err((Code::OutOfRange, format!("has {length} characters: 1 to {most} are allowed")))
-        }
+        check(text, most).map(|()| text.clone())
+    }
+}
+
+fn check(text: &str, most: usize) -> Result<(), Wrong> {
+    let length = text.chars().count();
+    if text.chars().any(char::is_control) {
+        Err((Code::OutOfRange, "has control characters".into()))
+    } else if (1..=most).contains(&length) {
+        Ok(())
+    } else {
+        Err((Code::OutOfRange, format!("has {length} characters: 1 to {most} are allowed")))
     }
 }
 
 /// A whole number, written without a point.
-pub(super) fn whole(range: RangeInclusive<i64>) -> impl Fn(&Node) -> Result<i64, Wrong> {
+pub(crate) fn whole(range: RangeInclusive<i64>) -> impl Fn(&Node) -> Result<i64, Wrong> {
     move |node| match node {
         Node::Whole(value) if range.contains(value) => Ok(*value),
         Node::Whole(value) => Err((Code::OutOfRange, format!("{value} is not in {}…{}", range.start(), range.end()))),
@@ -167,31 +197,41 @@ pub(super) fn whole(range: RangeInclusive<i64>) -> impl Fn(&Node) -> Result<i64,
     }
 }
 
-/// A current: zero or more.
-pub(super) fn amps(node: &Node) -> Result<Amps, Wrong> {
+/// A number within this range, with or without a point.
+fn number(node: &Node, wanted: &str, range: RangeInclusive<f64>) -> Result<f64, Wrong> {
     let value = match node {
         Node::Whole(value) => *value as f64,
         Node::Real(value) => *value,
-        other => return Err(wrong_type(other, "a number of amperes")),
+        other => return Err(wrong_type(other, wanted)),
     };
-    let amps = if value < 0.0 { None } else { Amps::from_f64(value) };
-    amps.ok_or_else(|| (Code::OutOfRange, format!("{value} A is not in 0…100000")))
+    let complaint = || (Code::OutOfRange, format!("{value} is not in {}…{}", range.start(), range.end()));
+    if range.contains(&value) { Ok(value) } else { Err(complaint()) }
+}
+
+/// A current in amperes, zero or more; the answer in milliamperes.
+pub(crate) fn amps(node: &Node) -> Result<i32, Wrong> {
+    number(node, "a number of amperes", 0.0..=MOST_AMPS).map(|amps| (amps * 1000.0).round() as i32)
+}
+
+/// An energy of `most` kWh at most, and of one watt-hour at least; the answer in watt-hours.
+pub(crate) fn kilowatt_hours(most: f64) -> impl Fn(&Node) -> Result<u64, Wrong> {
+    move |node| number(node, "a number of kWh", 0.001..=most).map(|energy| (energy * 1000.0).round() as u64)
 }
 
 /// True or false.
-pub(super) fn flag(node: &Node) -> Result<bool, Wrong> {
+pub(crate) fn flag(node: &Node) -> Result<bool, Wrong> {
     if let Node::Bool(value) = node { Ok(*value) } else { Err(wrong_type(node, "true or false")) }
 }
 
 /// A moment as in RFC 3339, such as `2026-11-21T18:00:00Z`.
-pub(super) fn time(node: &Node) -> Result<DateTime<Utc>, Wrong> {
+pub(crate) fn time(node: &Node) -> Result<DateTime<Utc>, Wrong> {
     let Node::Text(text) = node else { return Err(wrong_type(node, "a text such as 2026-11-21T18:00:00Z")) };
     let time = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
     time.map_err(|_| (Code::OutOfRange, format!("\"{}\" is no time such as 2026-11-21T18:00:00Z", shown(text))))
 }
 
 /// One of these words.
-pub(super) fn one_of<T: Copy>(words: &[(&str, T)]) -> impl Fn(&Node) -> Result<T, Wrong> {
+pub(crate) fn one_of<T: Copy>(words: &[(&str, T)]) -> impl Fn(&Node) -> Result<T, Wrong> {
     move |node| {
         let Node::Text(text) = node else { return Err(wrong_type(node, "a text")) };
         let meaning = words.iter().find(|(word, _)| word == text).map(|(_, meaning)| *meaning);
@@ -203,7 +243,7 @@ pub(super) fn one_of<T: Copy>(words: &[(&str, T)]) -> impl Fn(&Node) -> Result<T
 }
 
 /// A list of `most` values at most.
-pub(super) fn list<T>(
+pub(crate) fn list<T>(
     most: usize,
     read: impl Fn(&Node) -> Result<T, Wrong>,
 ) -> impl Fn(&Node) -> Result<Vec<T>, Wrong> {
@@ -217,6 +257,26 @@ pub(super) fn list<T>(
 }
 
 /// The complaint about a value of another type.
-pub(super) fn wrong_type(node: &Node, wanted: &str) -> Wrong {
+pub(crate) fn wrong_type(node: &Node, wanted: &str) -> Wrong {
     (Code::WrongType, format!("is {}, not {wanted}", node.kind()))
+}
+
+/// Which fields has the validator asked for? So that the schema can be held against it.
+#[cfg(test)]
+pub(crate) mod asked {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    thread_local! {
+        static ASKED: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
+    }
+
+    pub(super) fn note(pointer: &str, known: &BTreeSet<&'static str>) {
+        ASKED.with_borrow_mut(|asked| asked.extend(known.iter().map(|name| format!("{pointer}/{name}"))));
+    }
+
+    /// The pointers of all, on this thread, since the last time.
+    pub(crate) fn taken() -> BTreeSet<String> {
+        ASKED.take()
+    }
 }
