@@ -4,7 +4,7 @@
 //! some; an unknown *word* where only known ones are allowed is a fault, as its meaning may be a restriction.
 
 use crate::admit::Stamp;
-use crate::entries::{self, Access, Class, Evse, MOST_EVSES, Names, Principal, Token};
+use crate::entries::{self, Access, Class, Evse, MOST_CLASSES, MOST_EVSES, Names, Principal, Token};
 use crate::fault::{Code, Faults, Findings, Warnings, shown};
 use crate::fields::{Fields, Ids, MOST_ID, MOST_WHOLE, Wrong, amps, flag, list, text, time, whole};
 use crate::json::{self, MOST_BYTES, Node};
@@ -16,9 +16,6 @@ pub(crate) const MOST_TOKENS: usize = 5_000;
 
 /// The most principals: no more than tokens.
 const MOST_PRINCIPALS: usize = 5_000;
-
-/// The most classes: a tier has a few, and there are 19 priorities.
-const MOST_CLASSES: usize = 100;
 
 /// A document stands so long after its end where it does not say.
 const USUAL_GRACE_S: i64 = 7 * 86_400;

@@ -6,6 +6,9 @@ use crate::json::Node;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
 
+/// The most classes: a tier has a few, and there are 19 priorities.
+pub(crate) const MOST_CLASSES: usize = 100;
+
 /// The most EVSEs of the location, on this gateway and others.
 pub(crate) const MOST_EVSES: usize = 1_000;
 
@@ -217,7 +220,7 @@ pub(crate) fn access(top: &mut Fields, names: &Names, found: &mut Findings) -> A
         found.faults.add(Code::Missing, access.at("unknown_token"), text);
     }
     let unknown_offline = access.optional("unknown_token_offline", found, names.class_or_deny()).flatten();
-    let starters = list(names.classes.count(), names.classes.one("class"));
+    let starters = list(MOST_CLASSES, names.classes.one("class"));
     let remote_start = access.optional("remote_start", found, starters).unwrap_or_default();
     access.end(found);
     Access { open: unknown.filter(|_| is_open == Some(true)), unknown, unknown_offline, remote_start }

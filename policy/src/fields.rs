@@ -154,11 +154,6 @@ impl Ids {
         Ids { index: entries.iter().enumerate().map(|(index, (id, _))| (id.clone(), index)).collect() }
     }
 
-    /// How many there are.
-    pub(crate) fn count(&self) -> usize {
-        self.index.len()
-    }
-
     /// A reader of references: the index of the entry meant; `what` is the word for people.
     pub(crate) fn one(&self, what: &'static str) -> impl Fn(&Node) -> Result<usize, Wrong> {
         move |node| {

@@ -1,6 +1,6 @@
 //! When, how much, how fast, and how long after a revocation? Schedules, quotas, boosts and revocation.
 
-use crate::entries::Names;
+use crate::entries::{MOST_CLASSES, Names};
 use crate::fault::{Code, Findings};
 use crate::fields::{Fields, Ids, MOST_ID, Wrong, kilowatt_hours, list, one_of, text, whole, wrong_type};
 use crate::json::Node;
@@ -175,7 +175,7 @@ pub(crate) fn quota(id: String, mut quota: Fields, classes: &Ids, found: &mut Fi
 pub(crate) fn boost(top: &mut Fields, flagged: Vec<usize>, names: &Names, found: &mut Findings) -> Boost {
     let mut boost = Boost { allowed: flagged, charging_priority: 9, max_per_month: 3, max_duration_s: 7_200 };
     let Some(mut fields) = top.object("boost", found) else { return boost };
-    let listed = fields.optional("allowed", found, list(names.classes.count(), names.classes.one("class")));
+    let listed = fields.optional("allowed", found, list(MOST_CLASSES, names.classes.one("class")));
     boost.allowed.extend(listed.unwrap_or_default());
     boost.allowed.sort_unstable();
     boost.allowed.dedup();
