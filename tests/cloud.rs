@@ -15,6 +15,7 @@ use headroom::config::{ChargerConfig, CloudConfig, Secret};
 use headroom::policy::{Origin, Policy, Verdict};
 use headroom::site::{Circuit, CircuitId, Evse, EvseId, LapseClass, Rotation, Site, Step, Tuning, Wiring};
 use headroom::units::{Amps, PerPhase, Phase};
+use headroom_policy::{KEYS_TYPE, POLICY_TYPE, Roots, SigningKey, seal};
 use serde_json::{Value, json};
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -157,6 +158,38 @@ async fn unsigned_documents_are_taken_only_where_that_is_allowed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn keys_are_asked_for_when_a_signature_is_of_an_unknown_one_and_only_then() {
+    let key = |id: &str, seed| SigningKey::from_seed(id, &[seed; 32]).unwrap();
+    let (root, policy, thief) = (key("root", 1), key("policy-1", 2), key("policy-1", 3));
+    let keys = json!({
+        "schema": "headroom.keys/1.0", "epoch": 1, "keys": [{"keyid": "policy-1", "public": policy.public()}],
+        "issued_at": "2026-01-01T00:00:00Z", "expires_at": now() + TimeDelta::days(1),
+    });
+    let keys = seal(KEYS_TYPE, keys.to_string().as_bytes(), &[&root]);
+    let signed = |version, key| seal(POLICY_TYPE, document(version).to_string().as_bytes(), &[key]);
+    let server = Server::start(Act::Signed(signed(1, &policy), keys.clone())).await;
+    let disk = Disk::default();
+    let mut setup = setup(&server.url, &disk);
+    let roots = Roots::read(&[("root".to_owned(), root.public())].into()).unwrap();
+    if let Some(config) = &mut setup.config {
+        config.trust = Some(roots);
+    }
+    let mut cloud = spawn(setup);
+    holds(&mut cloud, 1).await;
+    server.act(Act::Signed(signed(2, &policy), keys.clone())).await;
+    assert_eq!(version(&cloud), Some(2));
+    for (act, code) in [(Act::Signed(signed(3, &thief), keys), "bad_signature"), (Act::Serve(document(3)), "not_dsse")]
+    {
+        server.act(act).await;
+        let state = cloud.state.borrow().clone();
+        assert!(state.refused.is_some_and(|why| why.contains(code)) && version(&cloud) == Some(2), "{code}");
+    }
+    let paths: Vec<String> = server.shared.lock().unwrap().1.iter().map(|asked| asked.path.clone()).collect();
+    let (asked, once) = ("/v1/gateways/gw_7Q2M/keys", paths.iter().filter(|path| path.ends_with("/keys")).count());
+    assert_eq!((paths[1].as_str(), once), (asked, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_cloud_the_local_policy_stays() {
     let cloud = spawn(Setup { config: None, ..setup("", &Disk::default()) });
     assert_eq!(cloud.policy.borrow().main_limit_percent, 80);
@@ -204,6 +237,8 @@ enum Act {
     /// The document with its entity tag, or "not modified".
     Serve(Value),
     Bytes(Vec<u8>),
+    /// Envelopes: the policy, and the keys.
+    Signed(Vec<u8>, Vec<u8>),
     Status(StatusCode),
     Redirect(String),
     /// A body that never stops.
@@ -291,6 +326,8 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response {
         Act::Serve(document) if asked.if_none_match == Some(tag(&document)) => StatusCode::NOT_MODIFIED.into_response(),
         Act::Serve(document) => ([(ETAG, tag(&document))], document.to_string()).into_response(),
         Act::Bytes(bytes) => bytes.into_response(),
+        Act::Signed(_, keys) if asked.path.ends_with("/keys") => keys.into_response(),
+        Act::Signed(policy, _) => policy.into_response(),
         Act::Status(status) => status.into_response(),
         Act::Redirect(to) => (StatusCode::TEMPORARY_REDIRECT, [(LOCATION, to)]).into_response(),
         Act::Endless => Body::from_stream(stream::repeat_with(spaces)).into_response(),

@@ -299,5 +299,9 @@ fn fit(etag: Option<String>) -> Option<String> {
 }
 
 #[cfg(test)]
+#[path = "signed_tests.rs"]
+mod signed_tests;
+
+#[cfg(test)]
 #[path = "standing_tests.rs"]
 mod tests;
