@@ -115,7 +115,7 @@ pub struct Document {
 }
 
 impl Document {
-    /// Which one it is, for [`crate::admit`].
+    /// Which one it is, for [`crate::admit()`].
     pub fn stamp(&self) -> Stamp {
         Stamp { epoch: self.epoch, version: self.version, sha256: self.sha256 }
     }
