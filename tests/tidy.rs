@@ -37,7 +37,7 @@ fn layers() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("status", core()),
         // Its frames have the checksum of durable files.
         ("recorder", [&core()[..], &["store"]].concat()),
-        // So have its groups. It is an edge (the disk's) that another one empties.
+        // So have its groups. It is the disk's edge; the daemon brings what waits to the cloud's.
         ("sessions", [&core()[..], &["clock", "store"]].concat()),
         ("inbox", core()),
         ("config", [&core()[..], &["device", "breaker", "transient"]].concat()),
@@ -50,8 +50,6 @@ fn layers() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("demo", [&below_daemon()[..], &["probe", "daemon", "bench"]].concat()),
     ]);
     layers.extend(EDGES.map(|name| (name, edge())));
-    // The uploader empties the outbox.
-    layers.entry("cloud").or_default().push("sessions");
     layers
 }
 

@@ -7,6 +7,7 @@ mod alarms;
 mod keep;
 mod rights;
 mod status;
+mod uploads;
 
 use crate::clock::Clock;
 use crate::cloud::CloudState;
@@ -32,6 +33,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use uploads::Uploads;
 
 /// An orderly stop waits this long for chargers to answer, and this long for the edges to end; systemd is promised 5 s
 /// for all of it.
@@ -82,9 +84,13 @@ impl Daemon {
         let state = State::resume(&config.site, &leases, clock.now());
 
         let sessions = sessions(&config, folder.is_some(), clock);
+        let uploads = sessions.as_ref().map(|sessions| {
+            let runtime = tokio::runtime::Handle::current();
+            Arc::new(Uploads { sessions: sessions.handle(), runtime }) as Arc<dyn cloud::Outbox>
+        });
         let (status, seen) = watch::channel(Arc::new(Status::default()));
         let (stop, stopping) = watch::channel(false);
-        let cloud = cloud::spawn(cloud_setup(&config, folder.as_ref(), seen.clone(), clock, stopping.clone()));
+        let cloud = cloud::spawn(cloud_setup(&config, folder.as_ref(), seen.clone(), uploads, clock, stopping.clone()));
         let rights = rights::Desk::new(cloud.policy, folder.clone());
         let policy = rights.subscribe();
         let (mut edges, mut last_words) = (Vec::new(), vec![cloud.task]);
@@ -284,6 +290,7 @@ fn cloud_setup(
     config: &Config,
     folder: Option<&Arc<Folder>>,
     status: watch::Receiver<Arc<Status>>,
+    uploads: Option<Arc<dyn cloud::Outbox>>,
     clock: Clock,
     stop: watch::Receiver<bool>,
 ) -> cloud::Setup {
@@ -297,7 +304,7 @@ fn cloud_setup(
         kept,
         save: Arc::new(move |bytes| folder.as_ref().map_or(Ok(()), |folder| folder.write(keep::POLICY, bytes))),
         status,
-        sessions: None,
+        sessions: uploads,
         clock,
         stop,
     }
