@@ -32,7 +32,7 @@ impl World {
         seen.wall = Some("2026-11-05T17:00:00Z".parse().unwrap());
         let kari =
             Principal { id: "usr_a".into(), alias: Some("Kari".into()), class: 0, evses: None, valid_until: None };
-        let card = Token { principal: 0, is_accepted: true, valid_until: None };
+        let card = Token::of(0);
         let policy =
             Policy { principals: vec![kari], tokens: [("04A2B3C4".to_owned(), card)].into(), ..Policy::open(2) };
         World {
@@ -233,7 +233,7 @@ fn who_is_not_entitled_by_the_newest_policy_is_looked_at_and_whether_the_cloud_w
         world.begin(0, 77, Some("04A2B3C4"));
         assert_eq!(world.pass(1)[0].is_offline, is_offline);
         world.is_offline = false;
-        world.policy.tokens.get_mut("04A2B3C4").unwrap().is_accepted = false;
+        world.policy.tokens.get_mut("04A2B3C4").unwrap().status = Verdict::Blocked;
         world.pass(2);
         world.end(0);
         let over = world.pass(1).remove(0);
