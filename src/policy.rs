@@ -132,6 +132,8 @@ pub struct Token {
     pub is_offline: bool,
     /// May it charge in two places at once?
     pub is_concurrent: bool,
+    /// Lost or stolen: whoever charges with it is stopped at once.
+    pub is_lost: bool,
     /// Tokens of one group may end each other's sessions.
     pub group: Option<Arc<str>>,
 }
@@ -140,7 +142,15 @@ impl Token {
     /// A card of this principal (index into [`Policy::principals`]) that may do whatever its holder may.
     pub fn of(principal: usize) -> Self {
         let status = Verdict::Accepted;
-        Token { principal, status, valid_until: None, is_offline: true, is_concurrent: true, group: None }
+        Token {
+            principal,
+            status,
+            valid_until: None,
+            is_offline: true,
+            is_concurrent: true,
+            is_lost: false,
+            group: None,
+        }
     }
 }
 
@@ -241,15 +251,23 @@ impl Policy {
         }
     }
 
-    /// What `token` (or, without one, whoever plugs in) is entitled to at `evse`, were it to begin now. `wall` is `None` while the time of
-    /// day is not known; dates wait until it is.
+    /// What `token` (or, without one, whoever plugs in) is entitled to at `evse`, were it to begin now. `wall` is `None`
+    /// while the time of day is not known; dates wait until it is.
     pub fn entitlement(&self, evse: EvseId, token: Option<&str>, wall: Option<DateTime<Utc>>) -> Entitlement {
         let Some(rule) = self.evses.get(evse.0) else { return self.refused(Verdict::Unknown) };
-        let known = token.and_then(|text| self.token(text));
-        if let Some(token) = known {
+        if let Some((text, token)) = token.and_then(|text| Some((text, self.token(text)?))) {
             return match (token.status, is_over(token.valid_until, wall)) {
                 (Verdict::Accepted, true) => self.refused(Verdict::Expired),
-                (Verdict::Accepted, false) => self.of_principal(token.principal, evse, rule, wall),
+                (Verdict::Accepted, false) if self.now.is_offline && !token.is_offline => {
+                    self.refused(Verdict::Invalid)
+                }
+                (Verdict::Accepted, false) => {
+                    let entitlement = self.of_principal(token.principal, evse, rule, wall);
+                    match entitlement.verdict == Verdict::Accepted && self.is_elsewhere(token, evse, text) {
+                        true => Entitlement { verdict: Verdict::ConcurrentTx, ..entitlement },
+                        false => entitlement,
+                    }
+                }
                 (refused, _) => self.refused(refused),
             };
         }
@@ -261,6 +279,13 @@ impl Policy {
             Some(class) => self.of_class(class, None, rule),
             None => self.refused(Verdict::Unknown),
         }
+    }
+
+    /// Does it charge at another EVSE, though it may only at one at a time?
+    fn is_elsewhere(&self, token: &Token, evse: EvseId, text: &str) -> bool {
+        let others = || self.now.running.iter().enumerate().filter(|(other, _)| *other != evse.0);
+        let is_it = |running: &Running| running.is_admitted && running.token.as_deref() == Some(&*normalise(text));
+        !token.is_concurrent && others().any(|(_, running)| running.as_ref().is_some_and(is_it))
     }
 
     /// Who is meant by this token here (an index into [`Policy::principals`]), if it is one's that the policy knows.

@@ -2,13 +2,16 @@
 //!
 //! A document can never raise anything: every limit is the minimum of its own and the installer's.
 
-use crate::config::ChargerConfig;
 use super::rules;
+use crate::config::ChargerConfig;
 use crate::policy::{Class, EvseRule, Now, Origin, Policy, Principal, Token, VERDICTS, Verdict};
 use crate::site::{EvseId, Site};
 use crate::time::Duration;
 use crate::units::{Amps, PerPhase};
 use headroom_policy::{Code, Document, Faults, Warnings, shown};
+
+/// Words for why a card is blocked that mean that a stranger may have it.
+const LOST: [&str; 2] = ["lost", "stolen"];
 
 /// What a document is compiled against.
 #[derive(Debug, Clone)]
@@ -122,6 +125,10 @@ fn token(token: &headroom_policy::Token) -> Token {
         valid_until: token.valid_until,
         is_offline: token.is_offline_allowed,
         is_concurrent: token.is_concurrent_allowed,
+        is_lost: token
+            .reason
+            .as_deref()
+            .is_some_and(|reason| LOST.iter().any(|word| reason.eq_ignore_ascii_case(word))),
         group: token.group.as_deref().map(Into::into),
     }
 }

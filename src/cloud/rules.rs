@@ -73,7 +73,9 @@ fn rule(principal: &Principal, document: &Document) -> PrincipalRule {
 /// ends last, and when.
 pub(super) fn own_class(principal: &Principal, document: &Document) -> (usize, Option<DateTime<Utc>>) {
     let priority = |class: usize| document.classes.get(class).map(|class| class.priority);
-    let rank = |member: &&headroom_policy::Membership| (member.valid_until.is_none(), member.valid_until, priority(member.class));
+    let rank = |member: &&headroom_policy::Membership| {
+        (member.valid_until.is_none(), member.valid_until, priority(member.class))
+    };
     let own = principal.classes.iter().max_by_key(rank);
     // The document has at least one; without any there is no right.
     own.map_or((0, Some(DateTime::UNIX_EPOCH)), |member| (member.class, member.valid_until))

@@ -277,9 +277,20 @@ impl Rights {
         let people = if self.base.rules.principals.is_empty() { 0 } else { self.base.principals.len() };
         let principals = (0..people).map(|index| self.principal(index, scene.wall)).collect();
         self.beginning.now = Now { running: Vec::new(), principals, is_offline: scene.is_offline };
-        let running = (0..self.seats.len()).map(|evse| self.running(EvseId(evse), scene)).collect();
+        // Those who were let in earlier first: who comes now is judged beside them.
+        self.beginning.now.running = vec![None; self.seats.len()];
+        for was_admitted in [true, false] {
+            for evse in (0..self.seats.len()).map(EvseId) {
+                let is_next = self.seats[evse.0]
+                    .as_ref()
+                    .is_some_and(|seat| self.memory.admitted.contains_key(&seat.id) == was_admitted);
+                if is_next && self.beginning.now.running[evse.0].is_none() {
+                    self.beginning.now.running[evse.0] = self.running(evse, scene);
+                }
+            }
+        }
         self.forget();
-        Now { running, is_offline: scene.is_offline, ..self.beginning.now.clone() }
+        Now { is_offline: scene.is_offline, ..self.beginning.now.clone() }
     }
 
     /// Sessions that ended while this process did not look.
@@ -343,11 +354,13 @@ impl Rights {
             (false, true) => {
                 let since = *seat.revoked_at.get_or_insert(scene.now);
                 seat.boosted_until = None;
-                withdrawn(&self.base, right, scene.now.since(since))
+                let is_lost = token.and_then(|token| self.base.token(token)).is_some_and(|token| token.is_lost);
+                withdrawn(&self.base, right, scene.now.since(since), is_lost)
             }
             (false, false) => right,
         };
-        let running = Running { session: seat.id, token: seat.token.clone(), entitlement };
+        let is_admitted = self.memory.admitted.contains_key(&seat.id);
+        let running = Running { session: seat.id, token: seat.token.clone(), is_admitted, entitlement };
         self.seats[evse.0] = Some(seat);
         Some(running)
     }
@@ -408,10 +421,10 @@ fn class_of(policy: &Policy, index: usize, wall: Option<DateTime<Utc>>) -> usize
 }
 
 /// What is left of a right so long after it was withdrawn.
-fn withdrawn(policy: &Policy, right: Entitlement, since: Duration) -> Entitlement {
+fn withdrawn(policy: &Policy, right: Entitlement, since: Duration, is_lost: bool) -> Entitlement {
     let revocation = policy.rules.revocation;
     let class = policy.classes.iter().find(|class| *class.id == *REVOKED);
-    let is_over = revocation.stops || since >= revocation.max;
+    let is_over = is_lost || revocation.stops || since >= revocation.max;
     let least = class.and_then(|class| class.ceiling).unwrap_or(Amps::PILOT_LEAST);
     Entitlement {
         verdict: Verdict::Accepted,

@@ -300,6 +300,14 @@ fn a_right_can_be_withdrawn_at_once() {
 }
 
 #[test]
+fn whoever_charges_with_a_card_that_was_lost_is_stopped_at_once() {
+    let mut world = World::new(policy());
+    world.begins(LEFT, "PER").change(withdraw);
+    world.change(|policy| policy.tokens.get_mut("PER").unwrap().is_lost = true);
+    assert_eq!(world.limit(LEFT), Some((0, Why::Revoked)));
+}
+
+#[test]
 fn a_session_that_was_let_in_is_withdrawn_and_not_refused_after_a_restart_too() {
     let mut world = World::new(policy());
     world.begins(LEFT, "PER");
@@ -341,6 +349,36 @@ fn strangers_can_be_met_otherwise_while_the_cloud_is_silent() {
     world.is_offline = true;
     assert_eq!(world.step().asks(RIGHT, "STRANGER"), Verdict::Unknown);
     assert_eq!(world.limit(LEFT), None, "who is here already goes on");
+}
+
+#[test]
+fn a_card_that_needs_the_cloud_begins_nothing_while_that_is_silent() {
+    let mut policy = policy();
+    policy.tokens.get_mut("PER").unwrap().is_offline = false;
+    let mut world = World::new(policy);
+    world.begins(LEFT, "PER");
+    world.is_offline = true;
+    assert_eq!(world.step().asks(RIGHT, "PER"), Verdict::Invalid);
+    assert_eq!(world.asks(RIGHT, "KARI"), Verdict::Accepted);
+    assert_eq!(
+        (world.right(LEFT).verdict, world.limit(LEFT)),
+        (Verdict::Accepted, None),
+        "who is here already goes on"
+    );
+}
+
+#[test]
+fn a_card_for_one_place_at_a_time_charges_where_it_was_first() {
+    let mut policy = policy();
+    policy.tokens.get_mut("PER").unwrap().is_concurrent = false;
+    let mut world = World::new(policy);
+    world.begins(RIGHT, "PER");
+    assert_eq!((world.asks(LEFT, "per"), world.asks(RIGHT, "PER")), (Verdict::ConcurrentTx, Verdict::Accepted));
+    world.begins(LEFT, "PER").begins(RIGHT, "PER");
+    assert_eq!(world.right(RIGHT).verdict, Verdict::ConcurrentTx, "the left one has it by now");
+    assert_eq!((world.right(LEFT).verdict, world.limit(LEFT)), (Verdict::Accepted, None));
+    world.ends(LEFT);
+    assert_eq!(world.right(RIGHT).verdict, Verdict::Accepted);
 }
 
 #[test]

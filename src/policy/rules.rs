@@ -106,6 +106,8 @@ pub struct Running {
     pub session: i64,
     /// The token that it was begun with, normalised.
     pub token: Option<String>,
+    /// Was it let in, whatever has become of its right since?
+    pub is_admitted: bool,
     /// What it is entitled to now.
     pub entitlement: Entitlement,
 }

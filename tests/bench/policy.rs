@@ -159,6 +159,7 @@ fn cloud(gateway: &str, url: &str) -> CloudConfig {
         gateway_id: gateway.into(),
         location_id: "loc".into(),
         token: Some(Secret("bench".into())),
+        trust: None,
         allow_unsigned: true,
         refresh: Duration::from_secs(60),
     }
