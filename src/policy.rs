@@ -7,6 +7,7 @@ pub mod calendar;
 mod rights;
 mod rules;
 
+pub use headroom_policy::normalise;
 pub use rights::{Boosted, Held, Memory, Rights, Scene};
 pub use rules::{Boost, Excess, Limit, Now, PrincipalNow, PrincipalRule, Quota, Revocation, Rules, Running, Why};
 
@@ -403,11 +404,6 @@ pub fn central_token(principal: &str) -> String {
 /// Is it such a token, and no card?
 pub fn is_central(token: &str) -> bool {
     normalise(token).starts_with(&normalise(CENTRAL))
-}
-
-/// Upper case without separators, so that `04:a2-b3` and `04A2B3` are one card. OCPP 1.6 compares idTags without case.
-pub fn normalise(token: &str) -> String {
-    token.chars().filter(|c| !is_separator(*c)).map(|c| c.to_ascii_uppercase()).collect()
 }
 
 fn is_separator(letter: char) -> bool {

@@ -24,9 +24,6 @@ const MOST_WEIGHT: i64 = 1_000;
 /// The most classes that one principal is in.
 const MOST_MEMBERSHIPS: usize = 10;
 
-/// The least current of a charging car in milliamperes (IEC 61851-1): what a floor can do without more room.
-const PILOT_LEAST_MA: i32 = 6_000;
-
 /// An entry of `classes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Class {
@@ -222,6 +219,9 @@ pub(crate) fn access(top: &mut Fields, names: &Names, found: &mut Findings) -> A
     let unknown_offline = access.optional("unknown_token_offline", found, names.class_or_deny()).flatten();
     let starters = list(MOST_CLASSES, names.classes.one("class"));
     let remote_start = access.optional("remote_start", found, starters).unwrap_or_default();
+    if !remote_start.is_empty() {
+        found.warnings.effect("access.remote_start: not used by this version: nobody can start from afar");
+    }
     access.end(found);
     Access { open: unknown.filter(|_| is_open == Some(true)), unknown, unknown_offline, remote_start }
 }
@@ -240,9 +240,6 @@ pub(crate) fn class(mut class: Fields, found: &mut Findings) -> Option<(Class, b
         && floor > ceiling
     {
         found.faults.add(Code::OutOfRange, class.at("floor_a"), format!("{floor} mA is above ceiling_a, {ceiling} mA"));
-    }
-    if floor.is_some_and(|floor| floor > PILOT_LEAST_MA) {
-        found.warnings.effect("classes.floor_a: not enforced above 6 A: the charger's own least holds");
     }
     class.optional("throttle", found, one_of(&[("first", ()), ("normal", ()), ("last", ())]));
     let is_boosted = class.optional("boost", found, flag).unwrap_or(false);

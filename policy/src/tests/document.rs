@@ -110,14 +110,17 @@ fn what_the_document_carries_may_be_critical() {
 #[test]
 fn what_is_not_enforced_is_told_once_each_and_what_grants_more_says_so() {
     let warnings = parse(EXAMPLE.as_bytes(), &us()).unwrap().warnings.to_string();
-    for (section, effect) in
-        [("mode:", "from the grid"), ("offline_profile:", "MORE"), ("principals.default_profile_type:", "not used")]
-    {
+    for (section, effect) in [
+        ("access.remote_start:", "nobody can"),
+        ("mode:", "from the grid"),
+        ("offline_profile:", "MORE"),
+        ("principals.default_profile_type:", "not used"),
+    ] {
         let told: Vec<_> = warnings.split("; ").filter(|text| text.starts_with(section)).collect();
         assert!(matches!(told[..], [text] if text.contains(effect)), "{section} {told:?}");
     }
     // What it says is obeyed, or grants nothing.
-    for section in ["limits", "schedules", "quotas", "boost", "revocation", "tokens", "access"] {
+    for section in ["limits", "schedules", "quotas", "boost", "revocation", "tokens", "access.unknown"] {
         assert!(!warnings.contains(section), "{warnings}");
     }
     assert!(!warnings.contains("unknown field"), "{warnings}");
