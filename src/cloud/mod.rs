@@ -24,6 +24,7 @@ mod trouble;
 mod uplink;
 
 pub use age::Age;
-pub use standing::CloudState;
+pub use compile::Ground;
+pub use standing::{CloudState, Outcome, Standing};
 pub use task::{Cloud, Save, Setup, spawn};
 pub use uplink::Outbox;
