@@ -205,11 +205,6 @@ fn a_meter_that_never_says_the_same_twice_is_found_out_though_no_car_can_be_lowe
 }
 
 #[test]
-fn a_frozen_meter_is_found_out_though_no_car_has_a_meter_of_its_own() {
-    check("meter-frozen-unmeasured");
-}
-
-#[test]
 fn a_frozen_meter_that_was_found_out_stays_so_through_a_gap() {
     check("meter-frozen-gap");
 }

@@ -292,11 +292,6 @@ impl Car {
         has_stood && self.disobeys_since.is_none() && self.rests_since.is_none()
     }
 
-    /// Has it been told nothing new since then?
-    pub(super) fn has_stood_since(&self, since: Moment) -> bool {
-        self.past.last().is_none_or(|(ended, _)| *ended < since)
-    }
-
     /// Does it want nothing, as far as its charger has said and no longer ago than it is believed?
     pub(super) fn is_resting(&self, now: Moment) -> bool {
         let patience = if self.has_charged { TIRED } else { SLEEPY };

@@ -11,7 +11,7 @@
 //! A meter that repeats itself to the last word, though cars' own meters have seen a change that it cannot have missed,
 //! is frozen: it is stale after max(3 intervals, lost_after) of that, and lost after twice as long. Where no car moves by
 //! itself one is lowered for it (`trial`), once the meter has said the same for twice as long as it usually does. Where
-//! none can be lowered that has a meter of its own, a meter of voltages that has hardly ever said the same twice is believed frozen by that alone.
+//! none can be lowered, a meter of voltages that has hardly ever said the same twice is believed frozen by that alone.
 
 use super::Freshness;
 use super::draw::Draw;
@@ -172,16 +172,6 @@ impl Age {
         self.same.as_ref().is_some_and(|same| same.contradicted.is_some())
     }
 
-    /// A car that nothing else measures was lowered, and it has not shown that.
-    pub(super) fn contradict(&mut self, now: Moment) {
-        self.same.iter_mut().for_each(|same| same.contradicted = Some(now));
-    }
-
-    /// Does it tell voltages? They wander, so that it hardly ever says the same twice.
-    pub(super) fn tells_voltages(&self) -> bool {
-        self.same.as_ref().is_some_and(|same| same.words.millivolts.is_some())
-    }
-
     /// Does it say the same for twice as long as it has lately, and has nothing happened yet that would show why?
     pub(super) fn is_doubtful(&self, meter: &Meter, tuning: &Tuning, now: Moment) -> bool {
         let is_known = self.calm.changes >= KNOWN_BY;
@@ -194,8 +184,8 @@ impl Age {
 
     /// How many times over has it said the same for longer than its habits allow?
     fn unheard_of(&self, now: Moment) -> u128 {
-        let is_known = self.tells_voltages() && self.calm.changes >= KNOWN_BY;
-        let Some(same) = self.same.as_ref().filter(|_| is_known) else { return 0 };
+        let is_known = |same: &&Same| same.words.millivolts.is_some() && self.calm.changes >= KNOWN_BY;
+        let Some(same) = self.same.as_ref().filter(is_known) else { return 0 };
         if sabotage::has(Bug::FrozenIgnored) {
             return 0;
         }

@@ -274,8 +274,8 @@ fn hear_samples(site: &Site, observation: &Observation, work: &mut Work) {
 /// What new samples say of chargers: of those that cannot be reached, and of cuts whose time is over.
 fn learn_from_meters(site: &Site, state: &mut State, observation: &Observation, work: &Work, now: Moment) {
     for circuit in site.circuit_ids() {
-        let Some(meter) = site.circuit(circuit).meter else { continue };
-        let Some(sample) = &work.samples[meter.0] else { continue };
+        let sample = site.circuit(circuit).meter.and_then(|meter| work.samples[meter.0].as_ref());
+        let Some(sample) = sample else { continue };
         let fall = state.rows[circuit.0].fall(sample);
         if fall.most().is_positive() {
             for id in work.plan.evses_below(circuit) {
@@ -284,12 +284,11 @@ fn learn_from_meters(site: &Site, state: &mut State, observation: &Observation, 
                 }
             }
         }
-        let (cars, trial, is_frozen) = (&mut state.cars, &state.trials[meter.0], state.ages[meter.0].is_contradicted());
+        let cars = &mut state.cars;
         state.rows[circuit.0].outcomes(sample, |id, is_unshown| {
             // The nearest meter is the judge: it has the least of the house in it, and a cut is judged once.
             let nearest = site.path(site.evse(id).circuit).find(|above| site.circuit(*above).meter.is_some());
-            // One that is frozen, or is tried for that, is no witness against the car.
-            if nearest == Some(circuit) && !(is_unshown && (is_frozen || trial.spares(id, now))) {
+            if nearest == Some(circuit) {
                 cars[id.0].judge(site.evse(id), is_unshown, now);
             }
         });
