@@ -317,7 +317,8 @@ impl Policy {
         [token.valid_until, holder].into_iter().flatten().min()
     }
 
-    /// Gives everybody the token that a start from afar is charged with (see [`central_token`]). Where two would have
+    /// Only for policies that let people start from afar: no document does yet, and a token that nobody was given must not
+    /// charge. Gives everybody the token that a start from afar is charged with (see [`central_token`]). Where two would have
     /// the same one, neither has it: it could not be told whose session it is.
     pub fn add_central_tokens(&mut self) {
         let mut added: BTreeMap<String, Option<Token>> = BTreeMap::new();
