@@ -5,6 +5,7 @@ use crate::breaker::{first_to_trip, last_to_trip};
 use crate::site::{CircuitId, Evse, LapseClass, Site};
 use crate::time::Duration;
 use crate::units::{Amps, Phase};
+use std::collections::BTreeMap;
 
 /// The worst of one phase of a circuit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +14,7 @@ pub struct Transient {
     pub phase: Phase,
     /// What is stated of the house, or of what else takes current in this circuit and below it.
     pub stated: Amps,
-    /// The most that cars on and below it may have been given.
+    /// The most that cars on and below it may take: what they have been given, and what who comes then takes without us.
     pub cars: Amps,
     /// The fuse.
     pub rated: Amps,
@@ -28,7 +29,7 @@ impl Transient {
         Transient {
             phase,
             stated: if circuit == Site::ROOT { site.house_worst[phase] } else { stated(site, circuit, phase) },
-            cars: granted(site, circuit, phase, feeds_in),
+            cars: taken(site, circuit, phase, feeds_in),
             rated: site.circuit(circuit).limit[phase],
             lasts: lapsing.map(|evse| evse.lease + evse.response).max().unwrap_or_default(),
         }
@@ -60,20 +61,52 @@ fn stated(site: &Site, top: CircuitId, phase: Phase) -> Amps {
     below.filter(|circuit| circuit.meter.is_none()).map(|circuit| circuit.other_load[phase]).sum()
 }
 
-/// What cars take, but no more than was left of the fuse where nothing feeds in; and no less than what they take
-/// without us.
-fn granted(site: &Site, circuit: CircuitId, phase: Phase, feeds_in: bool) -> Amps {
-    let known = site.circuit(circuit);
-    let on = |evse: &&Evse| evse.rotation.phases().contains(phase);
-    let own: Amps = site.evses.iter().filter(on).filter(|evse| evse.circuit == circuit).map(|evse| evse.most).sum();
-    let children = site.circuit_ids().filter(|child| site.circuit(*child).parent == Some(circuit));
-    let wanted = own + children.map(|child| granted(site, child, phase, feeds_in)).sum();
+/// What cars take on this phase at worst. Those that hold a lease have been given no more together than was left of each
+/// fuse where nothing feeds in; who comes later, or never had a lease, takes beside them what he takes without us.
+fn taken(site: &Site, circuit: CircuitId, phase: Phase, feeds_in: bool) -> Amps {
     if feeds_in {
-        return wanted;
+        return below(site, circuit).filter(|evse| evse.rotation.phases().contains(phase)).map(|evse| evse.most).sum();
     }
-    let without_us = |evse: &Evse| if evse.lapse == LapseClass::C { evse.most } else { evse.fallback };
-    let alone: Amps = below(site, circuit).filter(on).map(without_us).sum();
+    mixes(site, circuit, phase).into_iter().map(|(given, beside)| given + beside).max().unwrap_or_default()
+}
+
+/// More mixes than this are looked at as if leases were given in whole amperes, upwards.
+const MOST_MIXES: usize = 1_000;
+
+/// Who holds a lease, and who does not? By what the ones have been given together, the most that the others take.
+fn mixes(site: &Site, circuit: CircuitId, phase: Phase) -> BTreeMap<Amps, Amps> {
+    let own = site.evses.iter().filter(|evse| evse.circuit == circuit && evse.rotation.phases().contains(phase));
+    let own = own.map(|evse| {
+        let without_us = if evse.lapse == LapseClass::C { evse.most } else { evse.fallback };
+        BTreeMap::from([(Amps::ZERO, without_us), (evse.most, Amps::ZERO)])
+    });
+    let children = site.circuit_ids().filter(|child| site.circuit(*child).parent == Some(circuit));
+    let parts = own.chain(children.map(|child| mixes(site, child, phase)));
+    let known = site.circuit(circuit);
     // A stated load is always kept free; a measured one may have been nothing.
     let kept = if known.meter.is_some() { Amps::ZERO } else { stated(site, circuit, phase) };
-    wanted.min(known.limit[phase] - known.margin[phase] - kept).max(alone)
+    let room = (known.limit[phase] - known.margin[phase] - kept).max(Amps::ZERO);
+    parts.fold(BTreeMap::from([(Amps::ZERO, Amps::ZERO)]), |mixes, part| joined(&mixes, &part, room))
+}
+
+/// Each of the one with each of the other. What is no worse than another in both is left out.
+fn joined(one: &BTreeMap<Amps, Amps>, other: &BTreeMap<Amps, Amps>, room: Amps) -> BTreeMap<Amps, Amps> {
+    let step = Amps::milli(if one.len() * other.len() > MOST_MIXES { 1_000 } else { 1 });
+    let mut all = BTreeMap::new();
+    for (given, beside) in one {
+        for (more, others) in other {
+            let sum = *given + *more;
+            let given = (sum + step - Amps::milli(1)).floor_to(step).min(room);
+            let most = all.entry(given).or_insert(Amps::ZERO);
+            *most = (*beside + *others).max(*most);
+        }
+    }
+    let (mut mixes, mut most) = (BTreeMap::new(), None);
+    for (given, beside) in all.into_iter().rev() {
+        if Some(beside) > most {
+            most = Some(beside);
+            mixes.insert(given, beside);
+        }
+    }
+    mixes
 }

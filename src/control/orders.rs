@@ -23,7 +23,8 @@ pub(super) struct Sent {
 }
 
 /// The order that this EVSE needs now, if any. Leases are given in sessions only, and renewed only where `may_renew`: by a
-/// healthy step.
+/// healthy step. Whoever may still have more than his fallback is told again that he has no more, whatever the step: he may
+/// have been deaf when he was told.
 pub(super) fn order(
     evse: &Evse,
     id: EvseId,
@@ -43,7 +44,8 @@ pub(super) fn order(
                 answer.number == sent.number && answer.verdict != Accepted::Yes && now >= answer.at + RETRY
             });
             let is_half_over = now >= sent.at + evse.lease / 2;
-            let may_renew = may_renew || sabotage::has(Bug::RenewedWhileLost);
+            let is_lowered = car.setpoint <= evse.fallback && car.ledger.worst(evse, now) > evse.fallback;
+            let may_renew = may_renew || is_lowered || sabotage::has(Bug::RenewedWhileLost);
             let is_late = sabotage::has(Bug::CutHeldBack) && now.as_millis() / 1000 % 2 == 1;
             let has_changed = sent.amps != car.setpoint && !(is_late && sent.amps > car.setpoint);
             has_changed || is_forgotten || is_failed || (is_half_over && may_renew)

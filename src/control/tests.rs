@@ -280,11 +280,13 @@ fn a_lost_meter_ends_in_fallback_for_all() {
     assert_eq!(world.amps()[0], 16);
     for _ in 0..11 {
         world.now = world.now + Duration::from_secs(1);
+        world.takes(0, Amps::whole(16));
         world.step();
     }
     assert_eq!(world.amps()[0], 6);
     let renewals = (0..100).map(|_| {
         world.now = world.now + Duration::from_secs(1);
+        world.takes(0, Amps::whole(6));
         world.step().orders.len()
     });
     assert_eq!(renewals.sum::<usize>(), 0, "an unhealthy step renews nothing");

@@ -52,6 +52,37 @@ fn each_circuit_is_told_what_flows_at_worst_if_the_gateway_dies() {
     assert_eq!((notes[0].as_str(), warnings), (told, 0));
 }
 
+/// A dead gateway does not keep people from plugging in.
+#[test]
+fn a_car_that_comes_while_the_gateway_is_dead_takes_its_fallback_beside_those_that_were_given_all() {
+    let told = |cars: &[(&str, &str)]| {
+        let charger = |(id, more): &(&str, &str)| {
+            format!(
+                "[[charger]]\nid = \"{id}\"\ncircuit = \"garage\"\nprotocol = \"mqtt\"\ntopic = \"{id}\"\nlease_s = 600\n{more}\n"
+            )
+        };
+        let cars: String = cars.iter().map(charger).collect();
+        let garage = "[[circuit]]\nid = \"garage\"\nparent = \"main\"\nfuse_a = 20\nmargin_a = 0\nother_load_a = 0\n";
+        let loaded = check(&small(&format!("{garage}{cars}[mqtt]\nhost = \"localhost\"\n")));
+        assert_eq!(loaded.errors(), 0, "{}", loaded.render(false));
+        (loaded.notes[1].clone(), loaded.render(false).matches("W011").count())
+    };
+    let sum = |told: &str| told.split(" A").next().unwrap_or_default().to_owned();
+    let (full, waits) = ("most_a = 16", "most_a = 16\nfallback_a = 0");
+    // One at 16 A, the other comes; both together had 20 A at most.
+    let (two, warnings) = told(&[("a", full), ("b", full)]);
+    assert_eq!((sum(&two), warnings), ("garage L1: at worst 22".to_owned(), 0), "{two}");
+    // One has 16 A and two come; two that had 20 A together leave it at 26 A, which a breaker may not carry so long.
+    let (three, warnings) = told(&[("a", full), ("b", full), ("c", full)]);
+    assert_eq!((sum(&three), warnings), ("garage L1: at worst 28".to_owned(), 1), "{three}");
+    // Who waits without us adds nothing when he comes.
+    let (none, _) = told(&[("a", waits), ("b", waits), ("c", waits)]);
+    assert_eq!(sum(&none), "garage L1: at worst 20", "{none}");
+    // One that needs no lease takes its most, then as ever.
+    let (latched, _) = told(&[("a", full), ("c", "most_a = 6\nlapse = \"c\"")]);
+    assert_eq!(sum(&latched), "garage L1: at worst 22", "{latched}");
+}
+
 #[test]
 fn a_lease_that_outlasts_the_slowest_breaker_is_told_with_the_one_that_does_not() {
     let told = |lease: u32, response: u32| {

@@ -4,7 +4,7 @@ use super::day::Day;
 use headroom::control::{Freshness, Order};
 use headroom::policy::Policy;
 use headroom::sim::{Action, Ears, Frame, TICK, Voice};
-use headroom::site::{CircuitId, EvseId, LapseClass, Site, Wiring};
+use headroom::site::{CircuitId, Evse, EvseId, LapseClass, Site, Wiring};
 use headroom::time::{Duration, Moment};
 use headroom::units::{Amps, PerPhase, Phase};
 use std::collections::VecDeque;
@@ -59,12 +59,21 @@ pub struct Judge<'a> {
 }
 
 /// What an EVSE was told in the moment before.
-#[derive(Clone, Default)]
+#[derive(Clone, Copy, Default)]
 struct Told {
     amps: Amps,
     code: &'static str,
     session: Option<i64>,
     order: Option<Order>,
+    /// Until when a higher limit than that of the last order may stand.
+    higher_until: Moment,
+}
+
+/// Until when the limits before one that is told now may stand. Those of class C, and of class B in a charger with a meter
+/// of its own, until it has been seen to keep to less.
+fn lapses(evse: &Evse, now: Moment) -> Moment {
+    let runs_out = evse.lapse == LapseClass::A || (evse.lapse == LapseClass::B && evse.metering.is_none());
+    if runs_out { now + evse.lease + evse.response } else { Moment::from_millis(u64::MAX) }
 }
 
 impl<'a> Judge<'a> {
@@ -252,7 +261,12 @@ impl<'a> Judge<'a> {
         let before = self.told.clone();
         for order in frame.orders {
             self.renewal(frame, order);
-            self.told[order.evse.0].order = Some(*order);
+            let told = &mut self.told[order.evse.0];
+            // A process that has just started does not know what was told before.
+            if told.order.is_none_or(|last| last.amps > order.amps) {
+                told.higher_until = lapses(site.evse(order.evse), now);
+            }
+            told.order = Some(*order);
         }
         let mut raised = Vec::new();
         for id in site.evse_ids() {
@@ -281,15 +295,15 @@ impl<'a> Judge<'a> {
             if is_same && amps > was.amps && is_linked && is_shared(was.code) {
                 raised.push((id, was.amps));
             }
-            let order = self.told[id.0].order;
-            self.told[id.0] = Told { amps, code, session, order };
+            self.told[id.0] = Told { amps, code, session, ..self.told[id.0] };
         }
         for (id, was) in raised {
             self.raise(frame, id, was);
         }
     }
 
-    /// Leases are renewed by a healthy step: with a lost meter they run out, unless less than the fallback is to stand.
+    /// Leases are renewed by a healthy step: with a lost meter they run out, unless less than the fallback is to stand, or
+    /// more may stand still.
     fn renewal(&mut self, frame: &Frame<'_>, order: &Order) {
         let (now, site, id) = (frame.plant.now(), &self.day.site, order.evse);
         let evse = site.evse(id);
@@ -301,7 +315,9 @@ impl<'a> Judge<'a> {
         let is_same =
             self.told[id.0].session == session && self.told[id.0].order.map(|last| last.amps) == Some(order.amps);
         let is_shared = !NOT_SHARED.contains(&frame.decision.setpoints[id.0].because.code());
-        if is_lost && is_same && is_sure && is_shared && !(is_tightened && order.amps < evse.fallback) {
+        let is_lowered = order.amps <= evse.fallback && now < self.told[id.0].higher_until;
+        let is_meant = is_lowered || (is_tightened && order.amps < evse.fallback);
+        if is_lost && is_same && is_sure && is_shared && !is_meant {
             self.fault(now, Point::FallsBack, format!("{} is told {} again with a lost meter", evse.id, order.amps));
         }
     }
@@ -390,7 +406,7 @@ impl<'a> Judge<'a> {
                 continue;
             }
             for id in site.evse_ids() {
-                // A charger that has missed the cut is told again only when the meter is back: its lease must do.
+                // A charger that has missed the cut is told again at half its lease.
                 if site.feeds(meter.circuit, id) && self.trouble_until[id.0] <= since {
                     self.is_at_fallback(frame, id, "with a lost meter");
                 }

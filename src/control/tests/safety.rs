@@ -382,3 +382,24 @@ fn a_charger_that_speaks_once_a_minute_does_not_swing() {
     let changes = setpoints.windows(2).filter(|pair| pair[0] != pair[1]).count();
     assert!(changes <= 2 && setpoints[399] == 16, "{changes} changes: {setpoints:?}");
 }
+
+#[test]
+fn with_a_lost_meter_a_charger_that_was_deaf_to_its_cut_is_told_it_again_until_it_obeys() {
+    let mut world = World::new();
+    world.site.evses[0].lapse = LapseClass::B;
+    world.plug_in(0);
+    world.run(200);
+    assert_eq!(world.amps()[0], 16);
+    let mut told = Vec::new();
+    // It says yes to all and does nothing for five minutes; the meter stays away.
+    for second in 0..900 {
+        world.now = world.now + Duration::from_secs(1);
+        let amps = if second < 300 { Amps::whole(16) } else { world.state.cars[0].setpoint };
+        world.takes(0, amps);
+        told.extend(world.step().orders.iter().map(|order| (second, order.amps.as_milli() / 1000)));
+    }
+    let deaf: Vec<_> = told.iter().filter(|(second, _)| *second < 300).collect();
+    assert!((4..=6).contains(&deaf.len()), "each half lease of a minute: {told:?}");
+    assert!(deaf.iter().all(|(_, amps)| *amps <= 6), "{told:?}");
+    assert!(told.iter().all(|(second, _)| *second < 360), "once it obeys, its lease runs out: {told:?}");
+}
