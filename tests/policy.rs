@@ -375,3 +375,16 @@ fn a_server_that_is_gone_for_eight_days_leaves_the_policy_its_time_of_grace_and_
     let (age, told) = sleeps(24);
     assert_eq!((age, told[0], told[1]), (Age::Default, (6, "revoked"), (6, "revoked")), "the file knows neither card");
 }
+
+#[test]
+fn after_the_time_of_grace_the_last_document_may_leave_the_owner_her_right() {
+    let mut home = both();
+    home.publish(|document| document["offline_profile"] = json!({"after_grace": "owner_only", "site_limit_pct": 80}));
+    home.is_cloud_there = false;
+    home.begun += TimeDelta::days(8);
+    home.run(5 * MINUTE);
+    let (age, told) = (home.standing.look(home.now, home.wall()).state.age, home.told());
+    // 16 A behind 20, and 1 A of the house and 1 of margin.
+    assert_eq!((age, told), (Age::Default, [(8, "main_fuse"), (6, "revoked")]));
+    assert_eq!((home.asks(RIGHT, "KARI"), home.asks(RIGHT, "PER")), (Verdict::Accepted, Verdict::Unknown));
+}

@@ -8,7 +8,7 @@ use crate::entries::{self, Access, Class, Evse, MOST_CLASSES, MOST_EVSES, Names,
 use crate::fault::{Code, Faults, Findings, Warnings, shown};
 use crate::fields::{Fields, Ids, MOST_ID, MOST_WHOLE, Wrong, amps, flag, list, text, time, whole};
 use crate::json::{self, MOST_BYTES, Node};
-use crate::rules::{self, Boost, MOST_RULES, Quota, Revocation, Schedule};
+use crate::rules::{self, Boost, MOST_RULES, OfflineProfile, Quota, Revocation, Schedule};
 use chrono::{DateTime, Utc};
 
 /// The most tokens; a site is a home, a yard or a garage.
@@ -30,7 +30,7 @@ const MAJOR: &str = "1";
 const USUAL_TIMEZONE: &str = "UTC";
 
 /// The sections that are obeyed here; `critical` may name no other.
-const OBEYED: [&str; 22] = [
+const OBEYED: [&str; 23] = [
     "schema",
     "gateway_id",
     "location_id",
@@ -53,6 +53,7 @@ const OBEYED: [&str; 22] = [
     "quotas",
     "boost",
     "revocation",
+    "offline_profile",
 ];
 
 /// Who a document has to be for.
@@ -110,6 +111,8 @@ pub struct Document {
     pub import_max_ma: Option<[i32; 3]>,
     /// May names of people be shown?
     pub publish_alias: bool,
+    /// What holds once the time of grace is over, where it says.
+    pub offline: Option<OfflineProfile>,
     /// What is ignored, and what that means.
     pub warnings: Warnings,
 }
@@ -183,7 +186,7 @@ fn read(mut top: Fields, addressee: &Addressee, found: &mut Findings) -> Option<
     let timezone = top.optional("timezone", found, text(MOST_ID));
     let (main_fuse_percent, import_max_ma) = limits(&mut top, found);
     let publish_alias = privacy(&mut top, found);
-    rules::offline_profile(&mut top, &names, found);
+    let offline = rules::offline_profile(&mut top, &names, found);
     ignored(&mut top, found);
     top.end(found);
     Some(Document {
@@ -208,6 +211,7 @@ fn read(mut top: Fields, addressee: &Addressee, found: &mut Findings) -> Option<
         main_fuse_percent,
         import_max_ma,
         publish_alias,
+        offline,
         warnings: Warnings::default(),
     })
 }
@@ -306,12 +310,6 @@ fn ignored(top: &mut Fields, found: &mut Findings) {
     if top.object("mode", found).is_some() {
         found.warnings.effect(
             "mode: not enforced by this version: cars charge from the grid as well as from the sun, which may be MORE",
-        );
-    }
-    if top.node("offline_profile").is_some() {
-        found.warnings.effect(
-            "offline_profile: not enforced by this version: after the grace period [policy] of the configuration file \
-             holds, which may allow MORE",
         );
     }
     if top.optional("uk_regs", found, flag) == Some(true) {

@@ -36,7 +36,9 @@ pub use envelope::{KEYS_TYPE, MOST_ENVELOPE_BYTES, POLICY_TYPE};
 pub use fault::{Code, Fault, Faults, Warnings, shown};
 pub use json::MOST_BYTES;
 pub use keys::Keys;
-pub use rules::{Boost, MidSession, OnExceed, Outside, Period, Quota, Revocation, Schedule, Window};
+pub use rules::{
+    AfterGrace, Boost, MidSession, OfflineProfile, OnExceed, Outside, Period, Quota, Revocation, Schedule, Window,
+};
 #[cfg(any(test, feature = "sign"))]
 pub use seal::{SigningKey, seal};
 pub use trust::{Keyring, Roots, Trust};

@@ -113,6 +113,27 @@ pub enum MidSession {
     Stop,
 }
 
+/// What holds once the time of grace is over, beside the configuration's own policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OfflineProfile {
+    /// Who may charge.
+    pub after_grace: AfterGrace,
+    /// Share of the main fuse that may be used, in percent, 0…100; `None`: the configuration's.
+    pub site_limit_percent: Option<u8>,
+    /// The class of a card that is in no list (an index). Outside, `None`: as the configuration says; inside: refused.
+    pub unknown: Option<Option<usize>>,
+}
+
+/// Who may charge once the time of grace is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AfterGrace {
+    /// Those whom the configuration names.
+    #[default]
+    Local,
+    /// Beside them those in the highest class that anybody of the document is in, and no stranger.
+    OwnerOnly,
+}
+
 pub(crate) fn schedule(id: String, mut schedule: Fields, found: &mut Findings) -> Option<Schedule> {
     schedule.required("allow", found, |_| Ok(()));
     let windows = schedule.objects("allow", MOST_WINDOWS, found);
@@ -209,11 +230,13 @@ fn set<T: TryFrom<i64>>(place: &mut T, said: Option<i64>) {
     }
 }
 
-/// What `offline_profile` says is checked, though it is not enforced.
-pub(crate) fn offline_profile(top: &mut Fields, names: &Names, found: &mut Findings) {
-    let Some(mut profile) = top.object("offline_profile", found) else { return };
-    profile.optional("after_grace", found, text(MOST_ID));
-    profile.optional("site_limit_pct", found, whole(0..=100));
-    profile.optional("unknown", found, names.class_or_deny());
+pub(crate) fn offline_profile(top: &mut Fields, names: &Names, found: &mut Findings) -> Option<OfflineProfile> {
+    let mut profile = top.object("offline_profile", found)?;
+    let words = [("local", AfterGrace::Local), ("owner_only", AfterGrace::OwnerOnly)];
+    let after_grace = profile.optional("after_grace", found, one_of(&words)).unwrap_or_default();
+    let percent = profile.optional("site_limit_pct", found, whole(0..=100));
+    let unknown = profile.optional("unknown", found, names.class_or_deny());
     profile.end(found);
+    let site_limit_percent = percent.and_then(|percent| u8::try_from(percent).ok());
+    Some(OfflineProfile { after_grace, site_limit_percent, unknown })
 }

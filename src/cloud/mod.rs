@@ -14,6 +14,7 @@ mod fixture;
 mod hint;
 mod kept;
 mod offer;
+mod offline;
 mod pace;
 mod route;
 mod rules;

@@ -6,6 +6,7 @@
 use super::age::{self, Age, Times};
 use super::compile::{Ground, compile};
 use super::kept::{Header, Kept};
+use super::offline::after_grace;
 use crate::policy::Policy;
 use crate::status::PolicyStatus;
 use crate::time::{Duration, Moment};
@@ -36,6 +37,8 @@ pub struct Standing {
 #[derive(Debug)]
 struct Held {
     policy: Arc<Policy>,
+    /// Once the time of grace is over.
+    after: Arc<Policy>,
     version: u64,
     times: Times,
 }
@@ -267,7 +270,7 @@ impl Standing {
         let none = CloudState { floor, refused, ..CloudState::default() };
         let Some(held) = &self.held else { return View { policy: self.local.clone(), state: none, next: None } };
         match held.times.age(now, wall) {
-            (Age::Default, next) => View { policy: self.local.clone(), state: none, next },
+            (Age::Default, next) => View { policy: held.after.clone(), state: none, next },
             (age, next) => {
                 let state = CloudState { age, version: Some(held.version), confirmed: held.times.confirmed, ..none };
                 View { policy: held.policy.clone(), state, next }
@@ -276,8 +279,10 @@ impl Standing {
     }
 
     fn hold(&mut self, document: &Document, policy: Policy, floor: DateTime<Utc>, confirmed: Option<Moment>) {
+        let after = after_grace(document, &policy, &self.local);
         self.held = Some(Held {
             policy: Arc::new(policy),
+            after: after.unwrap_or_else(|| self.local.clone()),
             version: document.version,
             times: Times {
                 floor,

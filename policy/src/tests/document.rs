@@ -113,7 +113,6 @@ fn what_is_not_enforced_is_told_once_each_and_what_grants_more_says_so() {
     for (section, effect) in [
         ("access.remote_start:", "nobody can"),
         ("mode:", "from the grid"),
-        ("offline_profile:", "MORE"),
         ("principals.default_profile_type:", "not used"),
     ] {
         let told: Vec<_> = warnings.split("; ").filter(|text| text.starts_with(section)).collect();
