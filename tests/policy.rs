@@ -377,6 +377,24 @@ fn a_server_that_is_gone_for_eight_days_leaves_the_policy_its_time_of_grace_and_
 }
 
 #[test]
+fn who_waits_behind_a_higher_class_has_his_turn_unless_the_document_lets_waiting_count_for_nothing() {
+    let waits = |ageing_s: u32| {
+        let mut home = both();
+        home.publish(|document| {
+            // 9 A, less 1 A of the house and 1 of margin: room for one.
+            document["limits"] = json!({"import_max_a": 9});
+            document["ageing_s"] = json!(ageing_s);
+        });
+        home.run(3 * 600);
+        let waiting = home.told()[1];
+        assert_eq!(waiting.0, 0, "{waiting:?}");
+        (0..120).any(|_| home.run(MINUTE).told()[1].0 > 0)
+    };
+    assert!(waits(600), "three spans lift a member to the owner");
+    assert!(!waits(0));
+}
+
+#[test]
 fn after_the_time_of_grace_the_last_document_may_leave_the_owner_her_right() {
     let mut home = both();
     home.publish(|document| document["offline_profile"] = json!({"after_grace": "owner_only", "site_limit_pct": 80}));

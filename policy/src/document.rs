@@ -30,7 +30,7 @@ const MAJOR: &str = "1";
 const USUAL_TIMEZONE: &str = "UTC";
 
 /// The sections that are obeyed here; `critical` may name no other.
-const OBEYED: [&str; 23] = [
+const OBEYED: [&str; 24] = [
     "schema",
     "gateway_id",
     "location_id",
@@ -54,6 +54,7 @@ const OBEYED: [&str; 23] = [
     "boost",
     "revocation",
     "offline_profile",
+    "ageing_s",
 ];
 
 /// Who a document has to be for.
@@ -111,6 +112,8 @@ pub struct Document {
     pub import_max_ma: Option<[i32; 3]>,
     /// May names of people be shown?
     pub publish_alias: bool,
+    /// Each such span of waiting adds 1 to the priority, 0…86400 s, where it says; 0: none does.
+    pub ageing_s: Option<u32>,
     /// What holds once the time of grace is over, where it says.
     pub offline: Option<OfflineProfile>,
     /// What is ignored, and what that means.
@@ -186,6 +189,7 @@ fn read(mut top: Fields, addressee: &Addressee, found: &mut Findings) -> Option<
     let timezone = top.optional("timezone", found, text(MOST_ID));
     let (main_fuse_percent, import_max_ma) = limits(&mut top, found);
     let publish_alias = privacy(&mut top, found);
+    let ageing_s = top.optional("ageing_s", found, whole(0..=86_400)).and_then(|span| u32::try_from(span).ok());
     let offline = rules::offline_profile(&mut top, &names, found);
     ignored(&mut top, found);
     top.end(found);
@@ -211,6 +215,7 @@ fn read(mut top: Fields, addressee: &Addressee, found: &mut Findings) -> Option<
         main_fuse_percent,
         import_max_ma,
         publish_alias,
+        ageing_s,
         offline,
         warnings: Warnings::default(),
     })

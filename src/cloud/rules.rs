@@ -33,6 +33,7 @@ pub(super) fn rules(document: &Document) -> Result<Rules, Faults> {
         },
         unknown_offline: Some(document.access.unknown_offline),
         floors: document.classes.iter().map(|class| class.floor_ma.map(Amps::milli)).collect(),
+        ageing: document.ageing_s.map(|span| (span > 0).then(|| Duration::from_secs(span.into()))),
         principals: document.principals.iter().map(|principal| rule(principal, document)).collect(),
     })
 }

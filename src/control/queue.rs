@@ -157,7 +157,7 @@ fn effective_priority(setting: &Setting, who: &Entitlement, car: &Car, session: 
         None if session.is_some_and(|session| setting.is_turn_of(car, session)) => car.waited,
         None => Duration::ZERO,
     };
-    let spans = match setting.site.tuning.ageing {
+    let spans = match setting.policy.rules.ageing.unwrap_or(setting.site.tuning.ageing) {
         Some(span) if !span.is_zero() => (waited.as_millis() / span.as_millis()) as u64,
         _ => 0,
     };

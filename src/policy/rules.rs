@@ -25,6 +25,8 @@ pub struct Rules {
     pub unknown_offline: Option<Option<usize>>,
     /// Least current of each class, where it has one.
     pub floors: Vec<Option<Amps>>,
+    /// Each such span of waiting adds 1 to the priority. Outside, `None`: as the installer says; inside: none does.
+    pub ageing: Option<Option<Duration>>,
     /// Of each principal; those that are missing have none.
     pub principals: Vec<PrincipalRule>,
 }

@@ -209,6 +209,7 @@ fn each_fault_refuses_the_document_and_names_its_place() {
         ("/limits/import_max_a", json!([25, -1, 25]), Code::OutOfRange, "/limits/import_max_a"),
         ("/limits/import_max_a", json!([25, null, 25]), Code::WrongType, "/limits/import_max_a"),
         ("/mode", json!(7), Code::WrongType, "/mode"),
+        ("/ageing_s", json!(86_401), Code::OutOfRange, "/ageing_s"),
         ("/offline_profile/site_limit_pct", json!(101), Code::OutOfRange, "/offline_profile/site_limit_pct"),
         ("/offline_profile/unknown", json!("nobody"), Code::Dangling, "/offline_profile/unknown"),
         ("/privacy/publish_alias", json!(1), Code::WrongType, "/privacy/publish_alias"),

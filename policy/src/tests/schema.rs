@@ -91,6 +91,7 @@ fn bad_documents_do_not_fit_the_schema() {
         ("/revocation/max_s", json!(86_401)),
         ("/limits/main_fuse_pct", json!(95.5)),
         ("/limits/import_max_a", json!([25, 25])),
+        ("/ageing_s", json!(-1)),
         ("/offline_profile/site_limit_pct", json!(101)),
         ("/privacy/publish_alias", json!(1)),
     ];
