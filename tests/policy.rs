@@ -153,8 +153,15 @@ impl Home {
         let session =
             Session { id: self.ids, token: Some(card.into()), since: self.now, energy_wh: None, need: Need::default() };
         let link = Link::Up { since: self.now };
-        self.seen.reports[evse.0] =
-            Report { link, epoch: 1, plug: Plug::Charging, session: Some(session), measured: None, answer: None };
+        self.seen.reports[evse.0] = Report {
+            link,
+            epoch: 1,
+            plug: Plug::Charging,
+            session: Some(session),
+            measured: None,
+            answer: None,
+            ended: None,
+        };
         self
     }
 

@@ -2,7 +2,7 @@
 
 use crate::entries::{MOST_CLASSES, Names};
 use crate::fault::{Code, Findings};
-use crate::fields::{Fields, Ids, MOST_ID, Wrong, kilowatt_hours, list, one_of, text, whole, wrong_type};
+use crate::fields::{Fields, Ids, Wrong, kilowatt_hours, list, one_of, whole, wrong_type};
 use crate::json::Node;
 
 /// The most schedules, and the most quotas: there are no more classes either.

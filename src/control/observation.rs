@@ -126,6 +126,20 @@ pub struct Report {
     pub measured: Option<Measured>,
     /// The answer to the newest order that has one.
     pub answer: Option<Answer>,
+    /// The last session that is over, if its charger has read the register at the end. For the books: control does not
+    /// ask for it.
+    pub ended: Option<Ended>,
+}
+
+/// The register of a session that is over, in Wh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// The session's id.
+    pub id: i64,
+    /// At its beginning, where that is known.
+    pub start_wh: Option<i64>,
+    /// At its end.
+    pub stop_wh: i64,
 }
 
 impl Report {

@@ -116,6 +116,7 @@ impl World {
             }),
             measured: None,
             answer: None,
+            ended: None,
         };
         self.takes(evse, Amps::whole(6));
     }

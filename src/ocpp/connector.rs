@@ -2,7 +2,7 @@
 
 use super::meter::Meter;
 use crate::control::Order;
-use crate::control::observation::{Accepted, Answer, Link, Measured, Need, Plug, Report, Session};
+use crate::control::observation::{Accepted, Answer, Ended, Link, Measured, Need, Plug, Report, Session};
 use crate::site::EvseId;
 use crate::time::Moment;
 use crate::units::Amps;
@@ -128,9 +128,11 @@ impl Connector {
         self.infer_plug();
     }
 
-    /// The transaction is over: the next car shall begin at the fallback.
-    pub fn end(&mut self) {
+    /// The transaction is over, and the register said so much: the next car shall begin at the fallback.
+    pub fn end(&mut self, meter_stop_wh: Option<i64>) {
         self.ended = self.session_id();
+        let registers = self.session_id().zip(meter_stop_wh);
+        self.report.ended = registers.map(|(id, stop_wh)| Ended { id, start_wh: self.meter_start_wh, stop_wh });
         self.report.session = None;
         self.meter_start_wh = None;
         self.waiting = None;

@@ -41,6 +41,8 @@ pub enum Inbound {
         transaction: Option<i64>,
         /// The token it was ended with.
         token: Option<String>,
+        /// The register then, in Wh.
+        meter_wh: Option<i64>,
     },
     /// Meter values: see [`super::meter`].
     Meter {
@@ -96,7 +98,11 @@ impl Inbound {
                 meter_wh: lenient::integer(payload, "meterStart"),
                 at: lenient::time(payload, "timestamp"),
             }),
-            "StopTransaction" => Inbound::Stop { transaction: transaction(), token: token() },
+            "StopTransaction" => Inbound::Stop {
+                transaction: transaction(),
+                token: token(),
+                meter_wh: lenient::integer(payload, "meterStop"),
+            },
             "MeterValues" => Inbound::Meter { connector: connector(), transaction: transaction() },
             "DataTransfer" => Inbound::DataTransfer,
             "SignCertificate" => Inbound::SignCertificate,
@@ -150,7 +156,7 @@ mod tests {
         );
         assert_eq!(
             Inbound::read("StopTransaction", &json!(null)),
-            Some(Inbound::Stop { transaction: None, token: None })
+            Some(Inbound::Stop { transaction: None, token: None, meter_wh: None })
         );
     }
 

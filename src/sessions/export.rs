@@ -73,7 +73,7 @@ impl Wanted {
     }
 }
 
-fn columns<Zone: TimeZone>() -> [Column<Record, Zone>; 16]
+fn columns<Zone: TimeZone>() -> [Column<Record, Zone>; 18]
 where
     Zone::Offset: Display,
 {
@@ -88,6 +88,8 @@ where
         ("ended_at", |record, zone| time(record.ended_at, zone)),
         ("duration_s", |record, _| record.span_s.to_string()),
         ("energy_kwh", |record, _| kilowatt_hours(record.energy_wh)),
+        ("meter_start_kwh", |record, _| record.meter_start_wh.map(kilowatt_hours).unwrap_or_default()),
+        ("meter_stop_kwh", |record, _| record.meter_stop_wh.map(kilowatt_hours).unwrap_or_default()),
         ("estimated", |record, _| yes(record.is_estimated)),
         ("offline", |record, _| yes(record.is_offline)),
         ("review", |record, _| record.review.iter().map(|why| why.word()).collect::<Vec<_>>().join(" ")),

@@ -18,6 +18,8 @@ pub fn record(number: u64) -> Record {
         ended_at: Some("2026-11-05T19:30:00Z".parse().unwrap()),
         span_s: 9_000,
         energy_wh: 14_250,
+        meter_start_wh: Some(1_000_000),
+        meter_stop_wh: Some(1_014_250),
         is_estimated: false,
         changes: vec![Change { at_s: 0, class: "owner".into(), reason: "full".into() }],
         merged: 0,

@@ -40,6 +40,12 @@ pub struct Record {
     /// The charger has told no register: the energy is reckoned from currents and nominal volts.
     #[serde(rename = "estimated")]
     pub is_estimated: bool,
+    /// The charger's register at the beginning, in Wh, where it has told that at the end.
+    #[serde(default)]
+    pub meter_start_wh: Option<i64>,
+    /// The same at the end.
+    #[serde(default)]
+    pub meter_stop_wh: Option<i64>,
     /// Class and reason over time, the first at 0 s; [`MOST_CHANGES`] at most.
     pub changes: Vec<Change>,
     /// So many short ones were merged into those before them.

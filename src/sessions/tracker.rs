@@ -5,7 +5,7 @@
 
 use super::record::{End, Record, Review, mask};
 use super::{Key, Keys};
-use crate::control::observation::{Link, Report, Session};
+use crate::control::observation::{Ended, Link, Report, Session};
 use crate::control::{CarView, Decision, Observation, Reason};
 use crate::policy::{Entitlement, Policy, Verdict, Why, normalise};
 use crate::site::{EvseId, Site};
@@ -141,7 +141,7 @@ impl Tracker {
                 (None, Some(last)) if last.reason == Reason::Denied.code() => End::Denied,
                 (None, _) => End::Stopped,
             };
-            news.push(over.ended(told, end));
+            news.push(over.ended(told, report.ended, end));
         }
         let Some(session) = current else { return };
         let running = slot.get_or_insert_with(|| Running::begin(told, id, session, self.keys.fresh()));
@@ -179,6 +179,8 @@ impl Running {
             span_s: 0,
             energy_wh: 0,
             is_estimated: true,
+            meter_start_wh: None,
+            meter_stop_wh: None,
             changes: Vec::new(),
             merged: 0,
             is_offline: told.is_offline,
@@ -264,9 +266,16 @@ impl Running {
         join(&mut self.record, before, lasted);
     }
 
-    fn ended(self, told: &Told<'_>, end: End) -> Record {
+    fn ended(self, told: &Told<'_>, register: Option<Ended>, end: End) -> Record {
         let span = self.span(told.now);
         let mut record = self.record;
+        if let Some(Ended { start_wh, stop_wh, .. }) = register.filter(|ended| ended.id == record.transaction) {
+            (record.meter_start_wh, record.meter_stop_wh) = (start_wh, Some(stop_wh));
+            // The last word of the register is newer than its last reading.
+            if let Some(energy) = start_wh.map(|start| stop_wh.saturating_sub(start)).filter(|energy| *energy >= 0) {
+                (record.energy_wh, record.is_estimated) = (energy, false);
+            }
+        }
         record.span_s = span.as_secs();
         record.ended_at = told.seen.wall;
         record.is_offline |= told.is_offline;
@@ -296,6 +305,7 @@ fn join(record: &mut Record, before: Record, lasted: Duration) {
     record.started_at = record.started_at.or(now.started_at);
     now.review.into_iter().for_each(|why| record.look_at(why));
     record.is_offline |= now.is_offline && now.end.is_some();
+    (record.meter_start_wh, record.meter_stop_wh) = (now.meter_start_wh, now.meter_stop_wh);
     (record.ended_at, record.end) = (now.ended_at, now.end);
 }
 

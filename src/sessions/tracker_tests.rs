@@ -105,6 +105,25 @@ fn a_session_is_told_when_it_begins_and_when_it_is_over() {
 }
 
 #[test]
+fn the_registers_last_word_is_what_was_charged_and_belongs_to_its_own_session_only() {
+    let over = |ended: Ended| {
+        let mut world = World::new();
+        world.begin(0, 77, None);
+        world.energy(0, 4_200);
+        world.pass(10);
+        world.end(0);
+        world.seen.reports[0].ended = Some(ended);
+        let [over] = &world.pass(1)[..] else { panic!() };
+        (over.energy_wh, over.meter_start_wh, over.meter_stop_wh, over.is_estimated)
+    };
+    let ended = Ended { id: 77, start_wh: Some(10_000), stop_wh: 14_350 };
+    assert_eq!(over(ended), (4_350, Some(10_000), Some(14_350), false));
+    assert_eq!(over(Ended { id: 76, ..ended }), (4_200, None, None, false), "another session's");
+    assert_eq!(over(Ended { stop_wh: 9_000, ..ended }), (4_200, Some(10_000), Some(9_000), false), "it ran back");
+    assert_eq!(over(Ended { start_wh: None, ..ended }), (4_200, None, Some(14_350), false));
+}
+
+#[test]
 fn a_session_that_runs_is_written_down_each_quarter_of_an_hour_and_only_if_something_is_new() {
     let mut world = World::new();
     world.begin(0, 77, None);

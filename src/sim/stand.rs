@@ -140,6 +140,7 @@ impl Stand {
                     session: self.session.clone(),
                     measured: self.measured,
                     answer: charger.answer,
+                    ended: None,
                 };
             }
             // All that the gateway notices is that the connection is gone.

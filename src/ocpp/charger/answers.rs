@@ -50,8 +50,8 @@ impl Charger {
                 self.authorized(token.as_deref(), now, policy)
             }
             Inbound::Start(start) => self.started(start, now, policy, book),
-            Inbound::Stop { transaction, token } => {
-                self.stopped(transaction, book);
+            Inbound::Stop { transaction, token, meter_wh } => {
+                self.stopped(transaction, meter_wh, book);
                 // Nobody is kept from stopping: the answer is for the charger's cache.
                 token.map_or(json!({}), |token| self.authorized(Some(&token), now, policy))
             }
@@ -113,7 +113,7 @@ impl Charger {
         }
         // Without a car nothing runs, though its end may have been lost.
         if plug == Plug::Available {
-            self.end(at, book);
+            self.end(at, None, book);
         }
         json!({})
     }
@@ -156,18 +156,18 @@ impl Charger {
         id_tag::answer(policy, token, best)
     }
 
-    fn stopped(&mut self, transaction: Option<i64>, book: &mut Book) {
+    fn stopped(&mut self, transaction: Option<i64>, meter_wh: Option<i64>, book: &mut Book) {
         let at = transaction.and_then(|id| self.connectors.iter().position(|c| c.session_id() == Some(id)));
         match at {
-            Some(at) => self.end(at, book),
+            Some(at) => self.end(at, meter_wh, book),
             None => tracing::info!(charger = self.identity(), id = transaction, "the end of an unknown transaction"),
         }
     }
 
-    fn end(&mut self, at: usize, book: &mut Book) {
+    fn end(&mut self, at: usize, meter_wh: Option<i64>, book: &mut Book) {
         let connector = &mut self.connectors[at];
         if let Some(id) = connector.session_id() {
-            connector.end();
+            connector.end(meter_wh);
             book.close(&connector.seat.id);
             let number = connector.seat.connector;
             tracing::info!(charger = self.identity(), connector = number, id, "transaction over");

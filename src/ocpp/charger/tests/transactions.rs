@@ -1,7 +1,7 @@
 //! Transactions, tokens and meter values, as a charger tells them.
 
 use super::*;
-use crate::control::observation::Plug;
+use crate::control::observation::{Ended, Plug};
 use crate::policy::{Class, EvseRule, Principal, Token, Verdict};
 use crate::units::PerPhase;
 
@@ -23,6 +23,7 @@ fn a_session_has_its_id_and_token_and_is_saved() {
     let stop = json!({"transactionId": session.id, "idTag": "04A2", "meterStop": 9000, "timestamp": OPEN});
     assert_eq!(bench.ask("StopTransaction", stop.clone()), json!({"idTagInfo": {"status": "Accepted"}}));
     assert_eq!((&bench.reports[0].session, bench.book.open.len(), bench.saves), (&None, 0, 2));
+    assert_eq!(bench.reports[0].ended, Some(Ended { id: session.id, start_wh: Some(1000), stop_wh: 9000 }));
     bench.ask("StopTransaction", stop);
     assert_eq!(bench.saves, 2);
 }
