@@ -23,7 +23,7 @@ const USUAL_GRACE_S: i64 = 7 * 86_400;
 /// A document never stands longer than this after its end: 14 days.
 const MOST_GRACE_S: i64 = 14 * 86_400;
 
-/// What follows `headroom.policy/` and `headroom.keys/` in a schema that this version reads.
+/// What follows `headroom.policy/`, `headroom.keys/` and `headroom.tombstone/` in a schema that this version reads.
 const MAJOR: &str = "1";
 
 /// Where a document does not say in which time zone its schedules are.
@@ -276,7 +276,8 @@ pub(crate) fn schema(name: &'static str) -> impl Fn(&Node) -> Result<(), Wrong> 
     }
 }
 
-fn same(ours: &str, code: Code) -> impl Fn(&Node) -> Result<(), Wrong> {
+/// Our own id.
+pub(crate) fn same(ours: &str, code: Code) -> impl Fn(&Node) -> Result<(), Wrong> {
     move |node| {
         let theirs = text(MOST_ID)(node)?;
         let complaint = || (code, format!("is \"{}\", but this is \"{ours}\"", shown(&theirs)));

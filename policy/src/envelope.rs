@@ -16,6 +16,9 @@ pub const POLICY_TYPE: &str = "application/vnd.headroom.policy+json;v=1";
 /// The `payloadType` of a keys document.
 pub const KEYS_TYPE: &str = "application/vnd.headroom.keys+json;v=1";
 
+/// The `payloadType` of a tombstone.
+pub const TOMBSTONE_TYPE: &str = "application/vnd.headroom.tombstone+json;v=1";
+
 /// The longest envelope: 1 MiB in base64 is a third longer, and signatures come with it.
 pub const MOST_ENVELOPE_BYTES: usize = 3 * 512 * 1024;
 
@@ -25,24 +28,25 @@ const MOST_SIGNATURES: usize = 8;
 /// A public key of Ed25519 (RFC 8032).
 pub(crate) type PublicKey = [u8; 32];
 
-/// The payload, if a known key signed it and no known key is said to have signed something else.
+/// The payload and which of these types it is of, if a known key signed it and no known key is said to have signed
+/// something else.
 ///
 /// `key` answers with the key of this id, or says why there is none. Signatures of unknown keys count for nothing, so
 /// that a document may be signed by the next key as well.
 pub(crate) fn open(
     bytes: &[u8],
-    payload_type: &str,
+    types: &[&'static str],
     key: impl Fn(&str) -> Result<PublicKey, String>,
-) -> Result<Vec<u8>, Faults> {
+) -> Result<(&'static str, Vec<u8>), Faults> {
     if bytes.len() > MOST_ENVELOPE_BYTES {
         return Err(Faults::one(Code::TooLarge, "", format!("is longer than {MOST_ENVELOPE_BYTES} bytes")));
     }
     let envelope =
         read(bytes).map_err(|why| Faults::one(Code::NotDsse, "", format!("is no signed envelope: {why}")))?;
-    if envelope.payload_type != payload_type {
-        let text = format!("is \"{}\", not \"{payload_type}\"", shown(&envelope.payload_type));
+    let Some(payload_type) = types.iter().find(|expected| **expected == envelope.payload_type) else {
+        let text = format!("is \"{}\", not \"{}\"", shown(&envelope.payload_type), types.join("\" or \""));
         return Err(Faults::one(Code::PayloadType, "/payloadType", text));
-    }
+    };
     if envelope.payload.len() > MOST_BYTES {
         return Err(Faults::one(Code::TooLarge, "/payload", format!("is longer than {MOST_BYTES} bytes")));
     }
@@ -62,7 +66,12 @@ pub(crate) fn open(
             }
         }
     }
-    if is_signed { Ok(envelope.payload) } else { Err(unknown) }
+    if is_signed { Ok((payload_type, envelope.payload)) } else { Err(unknown) }
+}
+
+/// Does it say that it is an envelope of this type? Anybody can say so.
+pub(crate) fn claims(bytes: &[u8], payload_type: &str) -> bool {
+    bytes.len() <= MOST_ENVELOPE_BYTES && read(bytes).is_ok_and(|envelope| envelope.payload_type == payload_type)
 }
 
 /// What is signed: DSSE's pre-authentication encoding of type and payload.

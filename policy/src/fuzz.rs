@@ -3,6 +3,7 @@
 use crate::document::{Addressee, Document, parse};
 use crate::keys::Keys;
 use crate::rules::OnExceed;
+use crate::tombstone::Tombstone;
 use crate::trust::{Keyring, Roots, Trust};
 use std::collections::BTreeSet;
 
@@ -17,8 +18,8 @@ pub fn fuzz(bytes: &[u8]) {
             assert!(!faults.to_string().contains(char::is_control), "a fault breaks the line: {faults:?}");
         }
     }
-    if let Err(faults) = Keys::parse(bytes) {
-        assert!(!faults.is_empty(), "refused without a reason");
+    for outcome in [Keys::parse(bytes).map(drop), Tombstone::parse(bytes, &us).map(drop)] {
+        assert!(outcome.is_ok() || outcome.is_err_and(|faults| !faults.is_empty()), "refused without a reason");
     }
     // The secret of this key is nobody's, so every envelope is forged.
     let roots = Roots::read(&[("root".to_owned(), "ab".repeat(32))].into());

@@ -1,13 +1,13 @@
 //! What may be said about who charges, and who said it? The policy document, its one validator, and its signatures.
 //!
 //! For both ends: a portal writes documents and seals them (`seal`, with the feature `sign`), a gateway opens them
-//! ([`Trust::open`]), reads them ([`parse`]) and compares them with what it has seen ([`admit()`]). Everything here is
+//! ([`Trust::open`]), reads them ([`Word::read`], [`parse`]) and compares them with what it has seen ([`admit()`]). Everything here is
 //! pure: told the time, without files and network. Field by field the document is described in `docs/POLICY.md` and in
 //! `policy/schema.json`.
 //!
 //! ```text
-//! bytes ─ Trust::open ─ payload ─ parse ─ Document ─ admit ─ New, or the Same as before
-//!         signatures              faults             versions
+//! bytes ─ Trust::open ─ payload ─ Word::read ─ Document, Tombstone ─ admit ─ New, or the Same as before
+//!         signatures              faults                             versions
 //! ```
 //!
 //! Units: currents are milliamperes (`_ma`), energies watt-hours (`_wh`), spans seconds (`_s`), times UTC.
@@ -27,12 +27,13 @@ mod rules;
 mod seal;
 #[cfg(test)]
 mod tests;
+mod tombstone;
 mod trust;
 
 pub use admit::{Admission, Seen, Stamp, admit};
 pub use document::{Addressee, Document, parse};
 pub use entries::{Access, Billing, Class, Evse, Membership, Principal, Status, Token, TokenType, normalise};
-pub use envelope::{KEYS_TYPE, MOST_ENVELOPE_BYTES, POLICY_TYPE};
+pub use envelope::{KEYS_TYPE, MOST_ENVELOPE_BYTES, POLICY_TYPE, TOMBSTONE_TYPE};
 pub use fault::{Code, Fault, Faults, Warnings, shown};
 pub use json::MOST_BYTES;
 pub use keys::Keys;
@@ -41,4 +42,5 @@ pub use rules::{
 };
 #[cfg(any(test, feature = "sign"))]
 pub use seal::{SigningKey, seal};
-pub use trust::{Keyring, Roots, Trust};
+pub use tombstone::{Tombstone, Word};
+pub use trust::{Keyring, Kind, Opened, Roots, Trust};

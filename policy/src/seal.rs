@@ -30,8 +30,8 @@ impl SigningKey {
     }
 }
 
-/// An envelope around these bytes, signed by each of the keys. `payload_type` is [`crate::POLICY_TYPE`] or
-/// [`crate::KEYS_TYPE`].
+/// An envelope around these bytes, signed by each of the keys. `payload_type` is [`crate::POLICY_TYPE`],
+/// [`crate::KEYS_TYPE`] or [`crate::TOMBSTONE_TYPE`].
 pub fn seal(payload_type: &str, payload: &[u8], keys: &[&SigningKey]) -> Vec<u8> {
     let message = encoded(payload_type, payload);
     let signatures: Vec<_> =

@@ -1,6 +1,6 @@
 //! Whom does a gateway believe? The installer's root keys, what they vouch for, or, if he says so, anybody.
 
-use crate::envelope::{self, KEYS_TYPE, POLICY_TYPE, PublicKey};
+use crate::envelope::{self, KEYS_TYPE, POLICY_TYPE, PublicKey, TOMBSTONE_TYPE};
 use crate::fault::{Code, Faults, shown};
 use crate::fields::MOST_ID;
 use crate::keys::Keys;
@@ -64,19 +64,42 @@ pub enum Trust {
     Signed(Keyring),
 }
 
+/// What an envelope said that it holds; its signature covers that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A policy document.
+    Policy,
+    /// A tombstone.
+    Tombstone,
+}
+
+/// What somebody who is believed has said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened<'a> {
+    /// Which kind of document it is.
+    pub kind: Kind,
+    /// Its exact bytes. Nobody has looked inside yet: that is for [`crate::Word::read`].
+    pub payload: Cow<'a, [u8]>,
+}
+
 impl Trust {
-    /// The exact bytes of the policy document in what arrived, once its signatures are found good. They are not read:
-    /// that is for [`crate::parse`].
+    /// The document in what arrived, once its signatures are found good. What is not signed is always a policy: nobody
+    /// can be believed that a gateway is out of service.
     ///
     /// `wall`: the time, if it is to be trusted; without it no key is over.
     ///
     /// # Errors
     /// [`Code::NotDsse`], [`Code::PayloadType`], [`Code::UnknownKey`], [`Code::BadSignature`] or [`Code::TooLarge`].
-    pub fn open<'a>(&self, bytes: &'a [u8], wall: Option<DateTime<Utc>>) -> Result<Cow<'a, [u8]>, Faults> {
+    pub fn open<'a>(&self, bytes: &'a [u8], wall: Option<DateTime<Utc>>) -> Result<Opened<'a>, Faults> {
         match self {
-            Trust::Unsigned => Ok(Cow::Borrowed(bytes)),
-            Trust::Signed(ring) => ring.open(bytes, wall).map(Cow::Owned),
+            Trust::Unsigned => Ok(Opened { kind: Kind::Policy, payload: Cow::Borrowed(bytes) }),
+            Trust::Signed(ring) => ring.open(bytes, wall),
         }
+    }
+
+    /// Does it say that it is a tombstone that could be believed? It has yet to be opened.
+    pub fn may_be_tombstone(&self, bytes: &[u8]) -> bool {
+        matches!(self, Trust::Signed(_)) && envelope::claims(bytes, TOMBSTONE_TYPE)
     }
 
     /// The latest epoch that a policy may have, for [`crate::Seen::vouched`]; `None`: any.
@@ -124,18 +147,21 @@ impl Keyring {
         Keyring { roots, keys: None, envelope: Vec::new() }
     }
 
-    fn open(&self, bytes: &[u8], wall: Option<DateTime<Utc>>) -> Result<Vec<u8>, Faults> {
-        envelope::open(bytes, POLICY_TYPE, |keyid| match &self.keys {
-            Some(keys) => keys.key(keyid, wall),
-            None => Err("no keys document is held yet".into()),
-        })
+    fn open(&self, bytes: &[u8], wall: Option<DateTime<Utc>>) -> Result<Opened<'static>, Faults> {
+        let (payload_type, payload) =
+            envelope::open(bytes, &[POLICY_TYPE, TOMBSTONE_TYPE], |keyid| match &self.keys {
+                Some(keys) => keys.key(keyid, wall),
+                None => Err("no keys document is held yet".into()),
+            })?;
+        let kind = if payload_type == TOMBSTONE_TYPE { Kind::Tombstone } else { Kind::Policy };
+        Ok(Opened { kind, payload: Cow::Owned(payload) })
     }
 
     fn offer(&mut self, bytes: &[u8], wall: Option<DateTime<Utc>>) -> Result<bool, Faults> {
         if bytes.len() > MOST_KEYS_BYTES {
             return Err(Faults::one(Code::TooLarge, "", format!("is longer than {MOST_KEYS_BYTES} bytes")));
         }
-        let payload = envelope::open(bytes, KEYS_TYPE, |keyid| {
+        let (_, payload) = envelope::open(bytes, &[KEYS_TYPE], |keyid| {
             let root = self.roots.0.get(keyid).copied();
             root.ok_or_else(|| format!("\"{}\" is no root key of the trust file", shown(keyid)))
         })?;

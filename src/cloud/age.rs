@@ -1,11 +1,12 @@
-//! How old is the policy, and does it still stand? FRESH → STALE → GRACE → DEFAULT.
+//! How old is the policy, and does it still stand? FRESH → STALE → GRACE → DEFAULT; or TOMBSTONE.
 //!
 //! ```text
 //!            5 × refresh without a confirmation       wall ≥ expires_at        wall ≥ expires_at + grace
 //!   FRESH ──────────────────────────────────► STALE ────────────────► GRACE ─────────────────────► DEFAULT
 //!     ▲──────────── confirmed ──────────────────┘
 //! ```
-//! A clock that is not trusted expires nothing: the policy is STALE until the clock is right.
+//! A clock that is not trusted expires nothing: the policy is STALE until the clock is right. A signed tombstone stands
+//! beside all this: it has no age, and only a newer document ends it.
 
 use crate::time::{Duration, Moment};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -19,7 +20,7 @@ pub(super) const SKEW: TimeDelta = TimeDelta::minutes(5);
 /// 2026-01-01T00:00:00Z: no gateway runs this version before it, so an earlier clock is wrong.
 const LEAST_WALL: i64 = 1_767_225_600;
 
-/// Which of the four ages a policy is in.
+/// Which age a policy is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Age {
     /// Confirmed a moment ago.
@@ -31,6 +32,8 @@ pub enum Age {
     /// None, or too old: the configuration's own policy holds.
     #[default]
     Default,
+    /// The cloud has taken the gateway out of service, signed: the configuration's own policy holds.
+    Tombstone,
 }
 
 impl Age {
@@ -41,6 +44,7 @@ impl Age {
             Age::Stale => "stale",
             Age::Grace => "grace",
             Age::Default => "default",
+            Age::Tombstone => "tombstone",
         }
     }
 }

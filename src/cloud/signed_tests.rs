@@ -2,8 +2,9 @@
 
 use super::super::fixture::{example, ground, us};
 use super::*;
+use crate::policy::Origin;
 use chrono::TimeDelta;
-use headroom_policy::{KEYS_TYPE, Keyring, POLICY_TYPE, Roots, SigningKey, seal};
+use headroom_policy::{KEYS_TYPE, Keyring, POLICY_TYPE, Roots, SigningKey, TOMBSTONE_TYPE, seal};
 use serde_json::{Value, json};
 
 #[test]
@@ -97,6 +98,46 @@ fn the_same_document_under_the_next_key_is_kept_under_it() {
     assert_eq!(begin(Some(&keep)).look(Moment::START, evening()).state.version, Some(1842));
 }
 
+#[test]
+fn a_signed_tombstone_ends_the_policy_until_a_later_document_comes() {
+    let (mut standing, _) = taken();
+    assert_eq!(refused(offer(&mut standing, &tombstone(1842, "policy-1"))), Code::Equivocation);
+    assert_eq!(refused(offer(&mut standing, &tombstone(1843, "thief"))), Code::UnknownKey);
+    assert_eq!(standing.look(Moment::START, evening()).state.version, Some(1842));
+
+    let Outcome::Taken { keep, .. } = offer(&mut standing, &tombstone(1843, "policy-1")) else { panic!("refused") };
+    let decommissioned = |standing: &Standing, wall| {
+        let view = standing.look(Moment::START, wall);
+        assert_eq!((view.state.age, view.state.version, view.next), (Age::Tombstone, None, None));
+        assert_eq!(view.policy.origin, Origin::Local);
+        let status = view.state.status(Moment::START, wall);
+        assert_eq!((&*status.source, &*status.state, status.age_s), ("local", "tombstone", None));
+    };
+    decommissioned(&standing, evening());
+    assert_eq!(offer(&mut standing, &tombstone(1843, "policy-1")), Outcome::Confirmed);
+
+    // Over restarts too, and for good; what was before it does not come back.
+    let mut standing = begin(Some(&keep));
+    decommissioned(&standing, evening() + TimeDelta::days(9_000));
+    assert_eq!(refused(offer(&mut standing, &sealed(&example(), "policy-1"))), Code::Rollback);
+    assert_eq!(refused(offer(&mut standing, &tombstone(1841, "policy-1"))), Code::Rollback);
+    decommissioned(&standing, evening());
+
+    assert!(matches!(offer(&mut standing, &sealed(&version(1844), "policy-1")), Outcome::Taken { .. }));
+    assert_eq!(standing.look(Moment::START, evening()).state.version, Some(1844));
+    assert_eq!(refused(offer(&mut standing, &tombstone(1843, "policy-1"))), Code::Rollback);
+}
+
+#[test]
+fn a_tombstone_that_nobody_signed_is_none() {
+    let (mut open, _) = Standing::new(us(), ground(), Trust::Unsigned, HOUR, None);
+    offer(&mut open, example().to_string().as_bytes());
+    let signed = tombstone(1843, "policy-1");
+    assert!(!open.may_be_tombstone(&signed));
+    assert!(matches!(offer(&mut open, &signed), Outcome::Refused(_)));
+    assert_eq!(open.look(Moment::START, evening()).state.version, Some(1842));
+}
+
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn begin(kept: Option<&[u8]>) -> Standing {
@@ -140,6 +181,14 @@ fn signed_keys(epoch: u64, ids: &[&str], by: &SigningKey) -> Vec<u8> {
 
 fn sealed(document: &Value, by: &str) -> Vec<u8> {
     seal(POLICY_TYPE, document.to_string().as_bytes(), &[&key(by)])
+}
+
+fn tombstone(version: u64, by: &str) -> Vec<u8> {
+    let document = json!({
+        "schema": "headroom.tombstone/1.0", "gateway_id": "gw_7Q2M", "location_id": "loc_51AF",
+        "epoch": 3, "version": version, "issued_at": "2026-11-21T18:00:00Z",
+    });
+    seal(TOMBSTONE_TYPE, document.to_string().as_bytes(), &[&key(by)])
 }
 
 fn version(version: u64) -> Value {

@@ -1,7 +1,8 @@
-//! Which policy stands? The last good document; none, or one that is too old: the configuration's own policy.
+//! Which policy stands? The last good document; none, one that is too old, or a tombstone: the configuration's own policy.
 //!
-//! Told what arrived and when, it answers what holds. Signatures are verified before anything is read. Versions only go up: the highest one seen is remembered, on disk
-//! too, so that nobody can bring back an older policy, not even over a restart.
+//! Told what arrived and when, it answers what holds. Signatures are verified before anything is read. Versions only go
+//! up: the highest one seen is remembered, on disk too, so that nobody can bring back an older policy, not even over a
+//! restart.
 
 use super::age::{self, Age, Times};
 use super::compile::{Ground, compile};
@@ -11,7 +12,7 @@ use crate::policy::Policy;
 use crate::status::PolicyStatus;
 use crate::time::{Duration, Moment};
 use chrono::{DateTime, Utc};
-use headroom_policy::{Addressee, Admission, Code, Document, Faults, Seen, Stamp, Trust, Warnings, admit, parse};
+use headroom_policy::{Addressee, Admission, Code, Document, Faults, Seen, Stamp, Trust, Warnings, Word, admit};
 use std::sync::Arc;
 
 /// An entity tag is sent back with each question; longer ones are forgotten.
@@ -33,14 +34,36 @@ pub struct Standing {
     refused: Option<Faults>,
 }
 
-/// A document in use.
+/// The cloud's last word that counts.
 #[derive(Debug)]
-struct Held {
-    policy: Arc<Policy>,
-    /// Once the time of grace is over.
-    after: Arc<Policy>,
-    version: u64,
-    times: Times,
+enum Held {
+    Document {
+        policy: Arc<Policy>,
+        /// Once the time of grace is over.
+        after: Arc<Policy>,
+        version: u64,
+        times: Times,
+    },
+    /// Nothing of the cloud's holds; it never ends by itself.
+    Tombstone {
+        /// As for [`Times::floor`].
+        floor: DateTime<Utc>,
+    },
+}
+
+impl Held {
+    fn floor(&self) -> DateTime<Utc> {
+        match self {
+            Held::Document { times, .. } => times.floor,
+            Held::Tombstone { floor } => *floor,
+        }
+    }
+}
+
+/// What is new in what arrived, made fit for this site.
+enum News {
+    Policy(Box<(Document, Policy)>),
+    Tombstone,
 }
 
 /// What became of a document.
@@ -135,8 +158,8 @@ impl Standing {
         if !kept.keys.is_empty() {
             self.trust.offer_keys(&kept.keys, None).map_err(|faults| format!("its keys: {faults}"))?;
         }
-        let document = self.trust.open(&kept.document, None).and_then(|payload| parse(&payload, &self.addressee));
-        if let Err(faults) = &document
+        let word = self.trust.open(&kept.document, None).and_then(|opened| Word::read(&opened, &self.addressee));
+        if let Err(faults) = &word
             && [Code::OtherGateway, Code::OtherLocation, Code::NotDsse].into_iter().any(|code| faults.has(code))
         {
             // Its versions say nothing about ours: it is another gateway's, or anybody's.
@@ -144,13 +167,18 @@ impl Standing {
         }
         let floor = kept.header.confirmed_at;
         self.seen = Some(kept);
-        let document = document.map_err(|faults| faults.to_string())?;
+        let word = word.map_err(|faults| faults.to_string())?;
         if let Some(seen) = &mut self.seen {
-            seen.header.sha256 = Some(document.sha256);
+            seen.header.sha256 = Some(word.stamp().sha256);
         }
-        let (policy, _) = compile(&document, &self.ground).map_err(|faults| faults.to_string())?;
-        self.hold(&document, policy, floor, None);
+        let (news, _) = self.compiled(word).map_err(|faults| faults.to_string())?;
+        self.hold(news, floor, None);
         Ok(())
+    }
+
+    /// Is this the body of a "gone" that may count? To be judged as a document is.
+    pub fn may_be_tombstone(&self, bytes: &[u8]) -> bool {
+        self.trust.may_be_tombstone(bytes)
     }
 
     /// Has this a signature, or an epoch, that only a newer keys document can make good?
@@ -173,7 +201,7 @@ impl Standing {
 
     /// The wall time, if it can be true.
     fn clock(&self, wall: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        age::trusted(wall, self.held.as_ref().map(|held| held.times.floor).unwrap_or_default())
+        age::trusted(wall, self.held.as_ref().map(Held::floor).unwrap_or_default())
     }
 
     /// Judges a document that arrived. All or nothing: after a refusal everything is as it was.
@@ -186,47 +214,54 @@ impl Standing {
                 }
                 Outcome::Confirmed
             }
-            Ok(Some((document, policy, mut warnings))) => {
+            Ok(Some(word)) => {
+                let (Stamp { epoch, version, sha256 }, issued_at) = (word.stamp(), word.issued_at());
+                let (news, warnings) = match self.compiled(word) {
+                    Ok(fit) => fit,
+                    Err(faults) => return self.refused(faults),
+                };
                 // Versions go up, so this is the latest word on what time it is: an earlier record may have been wrong.
-                let confirmed_at = age::trusted(wall, document.issued_at).unwrap_or(document.issued_at);
-                let Stamp { epoch, version, sha256 } = document.stamp();
+                let confirmed_at = age::trusted(wall, issued_at).unwrap_or(issued_at);
                 let header = Header { epoch, version, sha256: Some(sha256), etag: fit(etag), confirmed_at };
                 let kept = Kept { header, keys: self.trust.keys_envelope().to_vec(), document: bytes.to_vec() };
                 let keep = kept.encode();
                 self.seen = Some(kept);
-                self.hold(&document, policy, document.issued_at, Some(now));
+                self.hold(news, issued_at, Some(now));
                 self.refused = None;
-                warnings.join(document.warnings);
                 Outcome::Taken { keep, warnings }
             }
-            Err(faults) => {
-                self.refused = Some(faults.clone());
-                Outcome::Refused(faults)
-            }
+            Err(faults) => self.refused(faults),
         }
     }
 
-    /// The document in what arrived, and how it compares with those before.
-    fn verified(&self, bytes: &[u8], wall: DateTime<Utc>) -> Result<(Document, Admission), Faults> {
-        let document = parse(&self.trust.open(bytes, self.clock(wall))?, &self.addressee)?;
+    fn refused(&mut self, faults: Faults) -> Outcome {
+        self.refused = Some(faults.clone());
+        Outcome::Refused(faults)
+    }
+
+    /// What arrived, and how it compares with what came before.
+    fn verified(&self, bytes: &[u8], wall: DateTime<Utc>) -> Result<(Word, Admission), Faults> {
+        let word = Word::read(&self.trust.open(bytes, self.clock(wall))?, &self.addressee)?;
         let latest = self.seen.as_ref().map(|seen| {
             let Header { epoch, version, sha256, .. } = seen.header;
             // Without one it is not known to be the same.
             Stamp { epoch, version, sha256: sha256.unwrap_or_default() }
         });
-        let admission = admit(&Seen { latest, vouched: self.trust.vouched() }, &document.stamp())?;
-        Ok((document, admission))
+        let admission = admit(&Seen { latest, vouched: self.trust.vouched() }, &word.stamp())?;
+        Ok((word, admission))
     }
 
     /// `None`: it is the one that stands.
-    fn judge(&self, bytes: &[u8], wall: DateTime<Utc>) -> Result<Option<(Document, Policy, Warnings)>, Faults> {
-        let (document, admission) = self.verified(bytes, wall)?;
+    fn judge(&self, bytes: &[u8], wall: DateTime<Utc>) -> Result<Option<Word>, Faults> {
+        let (word, admission) = self.verified(bytes, wall)?;
         // Under other signatures it is kept anew, so that it can be verified after a restart.
         let is_kept = self.seen.as_ref().is_some_and(|seen| seen.document == bytes);
         if admission == Admission::Same && self.held.is_some() && is_kept {
             return Ok(None);
         }
-        if let Some(wall) = age::trusted(wall, document.issued_at) {
+        if let Word::Policy(document) = &word
+            && let Some(wall) = age::trusted(wall, document.issued_at)
+        {
             if wall >= document.expires_at {
                 let text = format!("was over at {}, it is {}", document.expires_at, wall.format("%F %T UTC"));
                 return Err(Faults::one(Code::Expired, "/expires_at", text));
@@ -236,8 +271,15 @@ impl Standing {
                 return Err(Faults::one(Code::NotYetValid, "/not_before", text));
             }
         }
-        let (policy, warnings) = compile(&document, &self.ground)?;
-        Ok(Some((document, policy, warnings)))
+        Ok(Some(word))
+    }
+
+    /// Makes it fit for this site; with the warnings of both.
+    fn compiled(&self, word: Word) -> Result<(News, Warnings), Faults> {
+        let Word::Policy(mut document) = word else { return Ok((News::Tombstone, Warnings::default())) };
+        let (policy, mut warnings) = compile(&document, &self.ground)?;
+        warnings.join(std::mem::take(&mut document.warnings));
+        Ok((News::Policy(Box::new((*document, policy))), warnings))
     }
 
     /// Something that arrived is no document at all, such as a body without end.
@@ -248,8 +290,8 @@ impl Standing {
     /// The cloud says that the document that stands is still the newest.
     pub fn confirm(&mut self, now: Moment) {
         self.refused = None;
-        if let Some(held) = &mut self.held {
-            held.times.confirmed = Some(now);
+        if let Some(Held::Document { times, .. }) = &mut self.held {
+            times.confirmed = Some(now);
         }
     }
 
@@ -260,37 +302,50 @@ impl Standing {
 
     /// How often to ask.
     pub fn refresh(&self) -> Duration {
-        self.held.as_ref().map_or(self.usual_refresh, |held| held.times.refresh)
+        match &self.held {
+            Some(Held::Document { times, .. }) => times.refresh,
+            Some(Held::Tombstone { .. }) | None => self.usual_refresh,
+        }
     }
 
     /// What holds now.
     pub fn look(&self, now: Moment, wall: DateTime<Utc>) -> View {
         let refused = self.refused.as_ref().map(Faults::to_string);
-        let floor = self.held.as_ref().map(|held| held.times.floor);
+        let floor = self.held.as_ref().map(Held::floor);
         let none = CloudState { floor, refused, ..CloudState::default() };
-        let Some(held) = &self.held else { return View { policy: self.local.clone(), state: none, next: None } };
-        match held.times.age(now, wall) {
-            (Age::Default, next) => View { policy: held.after.clone(), state: none, next },
+        let (policy, after, version, times) = match &self.held {
+            None => return View { policy: self.local.clone(), state: none, next: None },
+            Some(Held::Tombstone { .. }) => {
+                let state = CloudState { age: Age::Tombstone, ..none };
+                return View { policy: self.local.clone(), state, next: None };
+            }
+            Some(Held::Document { policy, after, version, times }) => (policy, after, *version, times),
+        };
+        match times.age(now, wall) {
+            (Age::Default, next) => View { policy: after.clone(), state: none, next },
             (age, next) => {
-                let state = CloudState { age, version: Some(held.version), confirmed: held.times.confirmed, ..none };
-                View { policy: held.policy.clone(), state, next }
+                let state = CloudState { age, version: Some(version), confirmed: times.confirmed, ..none };
+                View { policy: policy.clone(), state, next }
             }
         }
     }
 
-    fn hold(&mut self, document: &Document, policy: Policy, floor: DateTime<Utc>, confirmed: Option<Moment>) {
-        let after = after_grace(document, &policy, &self.local);
-        self.held = Some(Held {
-            policy: Arc::new(policy),
-            after: after.unwrap_or_else(|| self.local.clone()),
-            version: document.version,
-            times: Times {
-                floor,
-                expires_at: document.expires_at,
-                grace: seconds(document.grace_s),
-                refresh: document.refresh_s.map_or(self.usual_refresh, seconds),
-                confirmed,
-            },
+    fn hold(&mut self, news: News, floor: DateTime<Utc>, confirmed: Option<Moment>) {
+        self.held = Some(match news {
+            News::Tombstone => Held::Tombstone { floor },
+            News::Policy(fit) => {
+                let (document, policy) = *fit;
+                let times = Times {
+                    floor,
+                    expires_at: document.expires_at,
+                    grace: seconds(document.grace_s),
+                    refresh: document.refresh_s.map_or(self.usual_refresh, seconds),
+                    confirmed,
+                };
+                let after = after_grace(&document, &policy, &self.local);
+                let after = after.unwrap_or_else(|| self.local.clone());
+                Held::Document { policy: Arc::new(policy), after, version: document.version, times }
+            }
         });
     }
 }

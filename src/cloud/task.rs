@@ -5,6 +5,7 @@
 //! one, or the configuration's.
 
 use super::ack::Ack;
+use super::age::Age;
 use super::compile::Ground;
 use super::events::Severity;
 use super::hint;
@@ -109,11 +110,13 @@ pub fn spawn(setup: Setup) -> Cloud {
         );
     }
     let view = standing.look(clock.now(), clock.wall());
-    if let Some(version) = view.state.version {
-        tracing::info!(version, "policy: the copy on disk holds until the cloud answers");
+    let is_held = view.state.age != Age::Default;
+    if is_held {
+        let (version, state) = (view.state.version, view.state.age.word());
+        tracing::info!(version, state, "policy: the copy on disk holds until the cloud answers");
     }
     // What stood before a restart is told once more: the word about it may have been lost with the process.
-    let held = kept.as_deref().and_then(Kept::decode).filter(|_| view.state.version.is_some());
+    let held = kept.as_deref().and_then(Kept::decode).filter(|_| is_held);
     let held = held.map(|kept| {
         let (etag, at) = (kept.header.etag.as_deref(), kept.header.confirmed_at);
         Ack::applied(&kept.document, etag, &Warnings::default(), at)
@@ -209,6 +212,10 @@ impl Edge {
             keeping.keep(clock).await;
             question.wait(next, clock).await;
             let mut answer = question.ask(etag, refresh, clock).await?;
+            if answer.is_gone && !matches!(&answer.reply, Reply::Document(bytes) if standing.may_be_tombstone(bytes)) {
+                return Err(Trouble::Status(StatusCode::GONE.as_u16()));
+            }
+            question.offers.send_if_modified(|told| std::mem::replace(told, answer.offers) != answer.offers);
             if let Reply::Document(bytes) = &answer.reply
                 && standing.needs_keys(bytes, clock.wall())
             {
@@ -320,6 +327,10 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 /// What the cloud answered.
 struct Answer {
     reply: Reply,
+    /// It says that there is no such gateway any more: that counts only with a tombstone.
+    is_gone: bool,
+    /// What it takes beside questions.
+    offers: Offers,
     /// What it said when it was asked for keys because of this answer.
     keys: Option<Reply>,
     etag: Option<String>,
@@ -394,13 +405,13 @@ impl Question {
         }
         let response = request.send().await.map_err(route::trouble)?;
         let (offers, theirs) = (Offers::read(response.headers()), tag(response.headers()));
+        let is_gone = response.status() == StatusCode::GONE;
         let reply = match response.status() {
-            StatusCode::OK => read(response).await?,
+            StatusCode::OK | StatusCode::GONE => read(response).await?,
             StatusCode::NOT_MODIFIED if etag.is_some() => Reply::Unchanged,
             other => return Err(Trouble::Status(other.as_u16())),
         };
-        self.offers.send_if_modified(|told| std::mem::replace(told, offers) != offers);
-        Ok(Answer { reply, keys: None, etag: theirs, is_of_refused, held, asked_at })
+        Ok(Answer { reply, is_gone, keys: None, offers, etag: theirs, is_of_refused, held, asked_at })
     }
 
     /// For the keys that sign policies.

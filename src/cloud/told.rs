@@ -55,6 +55,11 @@ impl Told {
             (_, Age::Default) => {
                 tracing::warn!(version, "policy: its time of grace is over; [policy] of the configuration holds");
             }
+            (_, Age::Tombstone) => {
+                tracing::warn!(
+                    "policy: the cloud has taken this gateway out of service; [policy] of the configuration holds"
+                )
+            }
         }
         // The policy first: who hears of the state must find its policy in force.
         self.policy.send_if_modified(|told| {

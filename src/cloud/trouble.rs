@@ -46,7 +46,7 @@ fn advice(status: u16) -> &'static str {
         300..=399 => "a redirection is not followed, as the token is for cloud.url alone; put the final address there",
         401 | 403 => "our token is not accepted; check cloud.token_file",
         404 => "this gateway is not known there; check cloud.url and cloud.gateway_id",
-        410 => "this gateway is said to be gone; without a signature that changes nothing",
+        410 => "this gateway is said to be gone; without a signed tombstone that changes nothing",
         429 => "it wants fewer questions",
         500..=599 => "a fault of the cloud's own",
         _ => "not an answer to our question; check cloud.url",

@@ -131,7 +131,7 @@ pub struct InverterStatus {
 pub struct PolicyStatus {
     /// `cloud` or `local`.
     pub source: String,
-    /// `fresh`, `stale`, `grace` or `default`.
+    /// `fresh`, `stale`, `grace`, `default` or `tombstone`.
     pub state: String,
     /// The document's version; absent for the local default.
     pub version: Option<u64>,

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 fn what_is_signed_is_opened_byte_for_byte() {
     let trust = trusting(1);
     let sealed = seal(POLICY_TYPE, EXAMPLE.as_bytes(), &[&signer("policy-1")]);
-    assert_eq!(trust.open(&sealed, None).unwrap(), EXAMPLE.as_bytes());
+    assert_eq!(&*trust.open(&sealed, None).unwrap().payload, EXAMPLE.as_bytes());
     // Nobody looks inside before: the payload need not even be JSON.
-    assert_eq!(&*trust.open(&seal(POLICY_TYPE, b"\xff\0", &[&signer("policy-1")]), None).unwrap(), b"\xff\0");
+    assert_eq!(&*trust.open(&seal(POLICY_TYPE, b"\xff\0", &[&signer("policy-1")]), None).unwrap().payload, b"\xff\0");
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn each_fault_in_a_keys_document_names_its_place() {
 
 #[test]
 fn unsigned_documents_pass_only_where_the_caller_says_so() {
-    assert_eq!(&*Trust::Unsigned.open(b"{}", None).unwrap(), b"{}");
+    assert_eq!(&*Trust::Unsigned.open(b"{}", None).unwrap().payload, b"{}");
     assert_eq!(Trust::Unsigned.vouched(), None);
     assert!(super::distrusting().open(b"{}", None).unwrap_err().has(Code::NotDsse));
     let sealed = seal(POLICY_TYPE, b"{}", &[&signer("policy-1")]);

@@ -4,6 +4,7 @@ mod document;
 mod envelope;
 mod random;
 mod schema;
+mod tombstone;
 
 use crate::{Addressee, KEYS_TYPE, Keyring, Roots, SigningKey, Trust, seal};
 use serde_json::{Value, json};

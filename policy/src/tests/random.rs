@@ -78,7 +78,7 @@ proptest! {
         prop_assert_eq!((read.schedules.len(), read.quotas.len()), (count("schedules"), count("quotas")));
         prop_assert!(!read.warnings.to_string().contains("unknown field"), "{}", read.warnings);
         let sealed = seal(POLICY_TYPE, &bytes, &[&signer("policy-1")]);
-        let opened = trusting(1).open(&sealed, None).map(|payload| parse(&payload, &us()));
+        let opened = trusting(1).open(&sealed, None).map(|opened| parse(&opened.payload, &us()));
         prop_assert_eq!(opened, Ok(Ok(read)));
     }
 

@@ -223,7 +223,7 @@ function drawBehind(status) {
   });
 }
 
-const STATES = { fresh: 'up to date', stale: 'past its date', grace: 'in its days of grace', default: 'default' };
+const STATES = { fresh: 'up to date', stale: 'past its date', grace: 'in its days of grace', default: 'default', tombstone: 'taken out of service by the cloud' };
 
 // --- begin ---
 
