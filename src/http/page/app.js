@@ -208,7 +208,7 @@ function drawBehind(status) {
   const policy = status.policy;
   const rules = policy.source === 'cloud'
     ? `from the cloud${policy.version == null ? '' : `, version ${policy.version}`}, ${STATES[policy.state] ?? policy.state}`
-    : 'from this gateway\u2019s own file';
+    : `from this gateway\u2019s own file${policy.state === 'tombstone' ? ', as the cloud has taken it out of service' : ''}`;
   const age = policy.age_s == null ? '' : `, confirmed ${span(policy.age_s)} ago`;
   const rows = [['Rules', upper(rules + age)]];
   if (policy.refused) rows.push(['Newest rules refused', upper(policy.refused)]);
@@ -223,7 +223,7 @@ function drawBehind(status) {
   });
 }
 
-const STATES = { fresh: 'up to date', stale: 'past its date', grace: 'in its days of grace', default: 'default', tombstone: 'taken out of service by the cloud' };
+const STATES = { fresh: 'up to date', stale: 'past its date', grace: 'in its days of grace', default: 'default' };
 
 // --- begin ---
 
