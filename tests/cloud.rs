@@ -25,6 +25,8 @@ use std::time::Duration;
 mod held;
 #[path = "cloud/hints.rs"]
 mod hints;
+#[path = "cloud/kept.rs"]
+mod kept;
 #[path = "../examples/policy-server/server.rs"]
 mod server;
 #[path = "cloud/uplink.rs"]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
+use std::io;
 
 /// As it goes to `…/policy/ack`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -90,9 +91,25 @@ impl Ack {
         }
     }
 
+    /// The same of a document that is not on disk: it holds, and may be forgotten.
+    pub fn not_kept(mut self, why: &io::Error) -> Self {
+        self.warnings.push(format!("not kept on disk: it holds until a restart ({why})"));
+        self
+    }
+
+    /// Is it about the same bytes?
+    pub fn is_of(&self, other: &Ack) -> bool {
+        self.sha256 == other.sha256
+    }
+
+    /// Does it say that a document holds?
+    pub fn is_applied(&self) -> bool {
+        self.result == Outcome::Applied
+    }
+
     /// Is it about the same bytes, with the same outcome?
     pub fn is_like(&self, other: &Ack) -> bool {
-        let what = |ack: &Ack| (ack.version, ack.sha256.clone(), ack.result, ack.code);
+        let what = |ack: &Ack| (ack.version, ack.sha256.clone(), ack.result, ack.code, ack.warnings.clone());
         // Without bytes only the cloud's name for them can tell two documents apart.
         what(self) == what(other) && (self.sha256.is_some() || self.etag == other.etag)
     }

@@ -1,17 +1,21 @@
 //! What does the cloud say? The policy document: fetched, checked, compiled, kept, and dropped when it is too old.
 //!
 //! `task` fetches → the crate `headroom-policy` (`policy/`) checks signatures, then the document → `compile` fits it to
-//! the site → `standing` decides which one holds, by `age` → `kept` goes to disk. `pace` says when to ask again, `hint`
+//! the site → `standing` decides which one holds, by `age` → `kept` goes to disk, as `keeping` allows. `pace` says when to ask again, `hint`
 //! that now is a good time; `offer` says what the cloud takes beside that, and `uplink` brings it there: `ack`, `events`, sessions.
 //! What a document looks like, for those who write one: `docs/POLICY.md`.
 
 mod ack;
 mod age;
 mod compile;
+#[cfg(test)]
+#[path = "cuts_tests.rs"]
+mod cuts;
 mod events;
 #[cfg(test)]
 mod fixture;
 mod hint;
+mod keeping;
 mod kept;
 mod offer;
 mod offline;
@@ -26,6 +30,7 @@ mod uplink;
 
 pub use age::Age;
 pub use compile::Ground;
+pub use keeping::task::Save;
 pub use standing::{CloudState, Outcome, Standing};
-pub use task::{Cloud, Save, Setup, spawn};
+pub use task::{Cloud, Setup, spawn};
 pub use uplink::Outbox;

@@ -9,6 +9,7 @@ use super::age::Age;
 use super::compile::Ground;
 use super::events::Severity;
 use super::hint;
+use super::keeping::task::{Keeping, Save};
 use super::kept::Kept;
 use super::offer::Offers;
 use super::pace::{Pace, Rate};
@@ -29,19 +30,12 @@ use headroom_policy::{Addressee, Code, Faults, Keyring, MOST_ENVELOPE_BYTES, Tru
 use reqwest::header::{ETAG, HeaderMap, IF_NONE_MATCH};
 use reqwest::{Response, StatusCode};
 use std::hash::{BuildHasher, RandomState};
-use std::io;
 use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 /// The age of the policy is looked at this often, whatever was announced: the wall clock may be set at any time.
 const LONGEST_LOOK: Duration = Duration::from_secs(60);
-
-/// Documents are kept on disk no more often than this: a cloud that changes its mind all day must not wear out the card.
-const SAVE_GAP: Duration = Duration::from_secs(60);
-
-/// Puts the bytes on disk for good, in place of the ones before. It may wait for the disk.
-pub type Save = Arc<dyn Fn(&[u8]) -> io::Result<()> + Send + Sync>;
 
 /// What the cloud edge needs.
 pub struct Setup {
@@ -119,19 +113,27 @@ pub fn spawn(setup: Setup) -> Cloud {
     let held = kept.as_deref().and_then(Kept::decode).filter(|_| is_held);
     let held = held.map(|kept| {
         let (etag, at) = (kept.header.etag.as_deref(), kept.header.confirmed_at);
-        Ack::applied(&kept.document, etag, &Warnings::default(), at)
+        (Ack::applied(&kept.document, etag, &Warnings::default(), at), true)
     });
     let (policy_sender, policy) = watch::channel(view.policy);
     let (state_sender, state) = watch::channel(view.state);
-    let (ack_sender, ack) = watch::channel(None);
+    let acks = watch::Sender::new(vec![]);
     let (offers_sender, offers) = watch::channel(Offers::default());
     // The standard library's only dice.
     let events = Events::new(RandomState::new().hash_one(clock.wall()));
     events.tell(|queue| queue.happened("gateway-started", Severity::Info, "the gateway has started", clock.wall()));
-    let told =
-        Told { policy: policy_sender, state: state_sender, ack: ack_sender, events: events.clone(), trouble: None };
+    let told = Told {
+        policy: policy_sender,
+        state: state_sender,
+        acks: acks.clone(),
+        last: None,
+        held,
+        is_failing: false,
+        events: events.clone(),
+        trouble: None,
+    };
     let route = Arc::new(Route::new(config));
-    let uplink = Uplink { route: route.clone(), offers, ack, events, status, state: state.clone(), sessions, clock };
+    let uplink = Uplink { route: route.clone(), offers, acks, events, status, state: state.clone(), sessions, clock };
     let question = Question {
         pace: Pace::new(route.gateway_id()),
         route,
@@ -140,8 +142,8 @@ pub fn spawn(setup: Setup) -> Cloud {
         hinted: Arc::default(),
         refused: None,
     };
-    let keeping = Keeping { save, waiting: None, last: None, is_failing: false };
-    let edge = Edge { standing, question, keeping, told, held, clock };
+    let keeping = Keeping::new(save, question.route.gateway_id());
+    let edge = Edge { standing, question, keeping, told, clock };
     Cloud { policy, state, task: tokio::spawn(edge.run_beside(uplink, stop)) }
 }
 
@@ -160,10 +162,9 @@ fn alone(local: Policy, mut stop: watch::Receiver<bool>) -> Cloud {
 struct Edge {
     standing: Standing,
     question: Question,
-    keeping: Keeping,
+    /// Each with what the cloud is to hear once it is kept.
+    keeping: Keeping<Option<Ack>>,
     told: Told,
-    /// What the cloud is to hear of the document that stands.
-    held: Option<Ack>,
     clock: Clock,
 }
 
@@ -185,7 +186,10 @@ impl Edge {
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut next = Next::Asks(Duration::ZERO);
         loop {
-            let Some(answer) = self.round(next, &mut stop).await else { return self.keeping.write().await };
+            let Some(answer) = self.round(next, &mut stop).await else {
+                let outcome = self.keeping.close(&self.clock).await;
+                return self.told.written(None, outcome);
+            };
             next = match answer {
                 Ok(answer) => {
                     self.told.end_of_trouble();
@@ -206,10 +210,9 @@ impl Edge {
 
     /// Waits, asks, and tells meanwhile what becomes of the policy's age; `None`: it is time to stop.
     async fn round(&mut self, next: Next, stop: &mut watch::Receiver<bool>) -> Option<Result<Answer, Trouble>> {
-        let Edge { standing, question, keeping, told, clock, .. } = self;
+        let Edge { standing, question, keeping, told, clock } = self;
         let (etag, refresh) = (standing.etag().map(str::to_owned), standing.refresh());
         let round = async {
-            keeping.keep(clock).await;
             question.wait(next, clock).await;
             let mut answer = question.ask(etag, refresh, clock).await?;
             if answer.is_gone && !matches!(&answer.reply, Reply::Document(bytes) if standing.may_be_tombstone(bytes)) {
@@ -232,54 +235,62 @@ impl Edge {
             tokio::select! {
                 answer = &mut round => return Some(answer),
                 () = stopped(stop) => return None,
+                (ack, outcome) = keeping.next(clock) => told.written(ack, outcome),
                 () = tokio::time::sleep(look) => {}
             }
         }
     }
 
-    /// Takes in what the cloud said, and lets it know what became of that; was it anything new?
+    /// Takes in what the cloud said, and lets it know what became of that, once it may; was it anything new?
     fn take(&mut self, answer: Answer) -> bool {
         let (now, wall) = (self.clock.now(), self.clock.wall());
         if let Some(Reply::Document(keys)) = &answer.keys {
             self.take_keys(keys, wall);
         }
-        let ack = match answer.reply {
+        match answer.reply {
             // What was refused is still there.
-            Reply::Unchanged if answer.is_of_refused => return false,
+            Reply::Unchanged if answer.is_of_refused => false,
             Reply::Unchanged => {
                 self.standing.confirm(now);
-                self.held.clone()
+                self.tell();
+                self.told.confirmed()
             }
             Reply::TooLarge => {
                 let faults = Faults::one(Code::TooLarge, "", format!("is longer than {MOST_ENVELOPE_BYTES} bytes"));
                 self.standing.refuse(faults.clone());
-                Some(self.refuse(None, answer.etag, &faults))
+                self.refuse(None, answer.etag, &faults)
             }
             Reply::Document(bytes) => match self.standing.offer(&bytes, answer.etag.clone(), now, wall) {
                 Outcome::Confirmed => {
-                    let ack = || Ack::applied(&bytes, answer.etag.as_deref(), &Warnings::default(), wall);
                     self.question.refused = None;
-                    Some(self.held.get_or_insert_with(ack).clone())
+                    self.tell();
+                    self.told.confirmed()
                 }
                 Outcome::Taken { keep, warnings } => {
                     self.question.refused = None;
-                    self.keeping.waiting = Some(keep);
                     let ack = Ack::applied(&bytes, answer.etag.as_deref(), &warnings, wall);
+                    self.told.held = Some((ack.clone(), false));
+                    self.keeping.put(keep, Some(ack));
                     self.taken(&warnings);
-                    Some(self.held.insert(ack).clone())
+                    self.tell();
+                    true
                 }
-                Outcome::Refused(faults) => Some(self.refuse(Some(&bytes), answer.etag, &faults)),
+                Outcome::Refused(faults) => self.refuse(Some(&bytes), answer.etag, &faults),
             },
-        };
-        // The policy is out before the word about it.
-        let view = self.standing.look(now, wall);
+        }
+    }
+
+    /// The policy is out before the word about it.
+    fn tell(&mut self) {
+        let view = self.standing.look(self.clock.now(), self.clock.wall());
         self.told.tell(view.policy, view.state);
-        ack.is_some_and(|ack| self.told.ack(ack))
     }
 
     fn take_keys(&mut self, bytes: &[u8], wall: DateTime<Utc>) {
         match self.standing.offer_keys(bytes, wall) {
-            Ok(keep) => self.keeping.waiting = keep.or(self.keeping.waiting.take()),
+            Ok(None) => {}
+            // They lie beside the document that stands.
+            Ok(Some(keep)) => self.keeping.put(keep, self.told.unkept()),
             Err(faults) => {
                 tracing::warn!(%faults, "policy: the cloud's keys document is refused, the last good one stands")
             }
@@ -295,7 +306,7 @@ impl Edge {
         }
     }
 
-    fn refuse(&mut self, bytes: Option<&[u8]>, etag: Option<String>, faults: &Faults) -> Ack {
+    fn refuse(&mut self, bytes: Option<&[u8]>, etag: Option<String>, faults: &Faults) -> bool {
         let ack = Ack::rejected(bytes, etag.as_deref(), faults);
         // What only has to wait for its time, or for keys, is asked for again and again.
         let waits = [Code::NotYetValid, Code::Expired, Code::UnknownKey, Code::EpochUnproven];
@@ -313,7 +324,8 @@ impl Edge {
                 self.told.events.tell(|queue| queue.happened(&id, Severity::Security, &fault.to_string(), wall));
             }
         }
-        ack
+        self.tell();
+        self.told.ack(ack)
     }
 }
 
@@ -449,41 +461,4 @@ async fn read(mut response: Response) -> Result<Reply, Trouble> {
 
 fn tag(headers: &HeaderMap) -> Option<String> {
     headers.get(ETAG)?.to_str().ok().filter(|tag| tag.len() <= MOST_ETAG).map(str::to_owned)
-}
-
-/// What waits to be kept on disk.
-struct Keeping {
-    save: Save,
-    waiting: Option<Vec<u8>>,
-    last: Option<Moment>,
-    is_failing: bool,
-}
-
-impl Keeping {
-    /// Keeps what waits, unless the last time was a moment ago. After a failure it waits for the next round.
-    async fn keep(&mut self, clock: &Clock) {
-        let is_early = self.last.is_some_and(|last| clock.now().since(last) < SAVE_GAP);
-        if !is_early && self.waiting.is_some() {
-            self.write().await;
-            self.last = Some(clock.now()).filter(|_| self.waiting.is_none()).or(self.last);
-        }
-    }
-
-    /// Keeps what waits.
-    async fn write(&mut self) {
-        let Some(bytes) = self.waiting.clone() else { return };
-        let save = self.save.clone();
-        let outcome = tokio::task::spawn_blocking(move || save(&bytes)).await.unwrap_or_else(|error| Err(error.into()));
-        match outcome {
-            Ok(()) => {
-                self.waiting = None;
-                self.is_failing = false;
-            }
-            Err(error) if !self.is_failing => {
-                self.is_failing = true;
-                tracing::warn!(%error, "policy: cannot be kept on disk; it holds until a restart. Check the disk");
-            }
-            Err(_) => {}
-        }
-    }
 }

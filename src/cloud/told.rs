@@ -8,6 +8,7 @@ use super::trouble::Trouble;
 use super::uplink::task::Events;
 use crate::policy::Policy;
 use crate::time::Duration;
+use std::io;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -15,8 +16,15 @@ use tokio::sync::watch;
 pub struct Told {
     pub policy: watch::Sender<Arc<Policy>>,
     pub state: watch::Sender<CloudState>,
-    /// The newest; an older one is of no use to the cloud.
-    pub ack: watch::Sender<Option<Arc<Ack>>>,
+    /// Those on their way: of each outcome the newest, as older ones are of no use to the cloud; in the order in which they were told.
+    pub acks: watch::Sender<Vec<Arc<Ack>>>,
+    /// The last one that was told, sent or not.
+    pub last: Option<Arc<Ack>>,
+    /// What the cloud is to hear of the document that stands, and whether it may: only what is on disk is acked, so that a
+    /// power cut forgets nothing that the cloud relies on.
+    pub held: Option<(Ack, bool)>,
+    /// The disk has refused the last time.
+    pub is_failing: bool,
     pub events: Events,
     pub trouble: Option<Trouble>,
 }
@@ -24,16 +32,52 @@ pub struct Told {
 impl Told {
     /// Has the cloud not been told of this?
     pub fn is_news(&self, ack: &Ack) -> bool {
-        !self.ack.borrow().as_ref().is_some_and(|told| told.is_like(ack))
+        !self.last.as_ref().is_some_and(|told| told.is_like(ack))
     }
 
     /// Tells the cloud what became of a document; was it news?
     pub fn ack(&mut self, ack: Ack) -> bool {
         let is_news = self.is_news(&ack);
         if is_news {
-            self.ack.send_replace(Some(Arc::new(ack)));
+            let ack = Arc::new(ack);
+            self.last = Some(ack.clone());
+            self.acks.send_modify(|acks| {
+                acks.retain(|older| older.is_applied() != ack.is_applied());
+                acks.push(ack);
+            });
         }
         is_news
+    }
+
+    /// The document that stands is confirmed; was it news to tell the cloud so?
+    pub fn confirmed(&mut self) -> bool {
+        let held = self.held.as_ref().filter(|(_, may_be_told)| *may_be_told);
+        held.map(|(ack, _)| ack.clone()).is_some_and(|ack| self.ack(ack))
+    }
+
+    /// What the cloud may not hear yet of the document that stands.
+    pub fn unkept(&self) -> Option<Ack> {
+        self.held.as_ref().filter(|(_, may_be_told)| !may_be_told).map(|(ack, _)| ack.clone())
+    }
+
+    /// Something was written, or could not be; the cloud may be told of it now.
+    pub fn written(&mut self, ack: Option<Ack>, outcome: io::Result<()>) {
+        let was_failing = std::mem::replace(&mut self.is_failing, outcome.is_err());
+        if let Err(error) = &outcome
+            && !was_failing
+        {
+            tracing::warn!(%error, "policy: cannot be kept on disk; it holds until a restart. Check the disk");
+        }
+        let Some(ack) = ack else { return };
+        let ack = match outcome {
+            Ok(()) => ack,
+            Err(error) => ack.not_kept(&error),
+        };
+        // What is newer waits for its own turn.
+        if let Some(held) = self.held.as_mut().filter(|(held, _)| held.is_of(&ack)) {
+            *held = (ack.clone(), true);
+        }
+        self.ack(ack);
     }
 
     /// Tells everybody here what holds.

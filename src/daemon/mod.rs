@@ -29,6 +29,7 @@ use alarms::Alarms;
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -302,7 +303,10 @@ fn cloud_setup(
         chargers: config.chargers.clone(),
         local: config.policy.clone(),
         kept,
-        save: Arc::new(move |bytes| folder.as_ref().map_or(Ok(()), |folder| folder.write(keep::POLICY, bytes))),
+        save: Arc::new(move |bytes| {
+            let folder = folder.as_ref().ok_or_else(|| io::Error::other("there is no state folder"))?;
+            folder.write(keep::POLICY, bytes)
+        }),
         status,
         sessions: uploads,
         clock,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 /// A disk whose names and contents outlive a cut only once they are flushed; before that, any of them may.
 #[derive(Debug, Clone, Default)]
-struct Machine(Arc<Mutex<Inside>>);
+pub(crate) struct Machine(Arc<Mutex<Inside>>);
 
 #[derive(Debug, Default)]
 struct Inside {
@@ -75,6 +75,22 @@ impl Inside {
 }
 
 impl Machine {
+    /// Opened as after a start.
+    pub(crate) fn folder(&self) -> io::Result<Folder> {
+        Folder::on(Box::new(self.clone()))
+    }
+
+    /// So many calls from now all of them fail.
+    pub(crate) fn cut_after(&self, calls: u64) {
+        let mut inside = self.inside();
+        inside.cut_at = Some(inside.calls + calls);
+    }
+
+    /// What is there when the power comes back.
+    pub(crate) fn cut(&self, dice: &mut Dice) {
+        self.inside().cut(dice);
+    }
+
     fn inside(&self) -> MutexGuard<'_, Inside> {
         self.0.lock().unwrap()
     }
@@ -145,10 +161,8 @@ fn lives(seed: u64, first_cut: u64, lies: bool) -> Result<u64, String> {
     let (mut promised, mut number) = (0, 0);
     let mut cuts = 0;
     for life in 0..6 {
-        let wait = if life == 0 { first_cut } else { dice.between(0, 30) as u64 };
-        let from = machine.inside().calls;
-        machine.inside().cut_at = Some(from + wait);
-        if let Ok(folder) = Folder::on(Box::new(machine.clone())) {
+        machine.cut_after(if life == 0 { first_cut } else { dice.between(0, 30) as u64 });
+        if let Ok(folder) = machine.folder() {
             for _ in 0..8 {
                 number += 1;
                 if folder.write("policy", format!("version {number} {}", "x".repeat(number % 60)).as_bytes()).is_ok() {
@@ -156,9 +170,9 @@ fn lives(seed: u64, first_cut: u64, lies: bool) -> Result<u64, String> {
                 }
             }
         }
-        machine.inside().cut(&mut dice);
+        machine.cut(&mut dice);
         cuts += 1;
-        let folder = Folder::on(Box::new(machine.clone())).map_err(|fault| fault.to_string())?;
+        let folder = machine.folder().map_err(|fault| fault.to_string())?;
         let found = folder.read("policy").map_err(|fault| fault.to_string())?;
         let version = found.map_or(Some(0), |bytes| String::from_utf8(bytes).ok()?.split(' ').nth(1)?.parse().ok());
         match version {

@@ -5,7 +5,7 @@
 
 #[cfg(test)]
 #[path = "cuts_tests.rs"]
-mod cuts;
+pub(crate) mod cuts;
 mod folder;
 mod shelf;
 mod slot;

@@ -55,8 +55,8 @@ impl Events {
 pub struct Uplink {
     pub route: Arc<Route>,
     pub offers: watch::Receiver<Offers>,
-    /// The newest ack; an older one that has not gone out is of no use any more.
-    pub ack: watch::Receiver<Option<Arc<Ack>>>,
+    /// Those that wait, in the order in which they are to go.
+    pub acks: watch::Sender<Vec<Arc<Ack>>>,
     pub events: Events,
     /// What the daemon shows, for its alarms.
     pub status: watch::Receiver<Arc<Status>>,
@@ -68,7 +68,7 @@ pub struct Uplink {
 impl Uplink {
     /// Sends for good.
     pub async fn run(self) {
-        let Uplink { route, offers, ack, events, status, state, sessions, clock } = self;
+        let Uplink { route, offers, acks, events, status, state, sessions, clock } = self;
         let lane = |what| Lane {
             what,
             route: &route,
@@ -77,7 +77,7 @@ impl Uplink {
             trouble: None,
         };
         tokio::join!(
-            acks(lane("policy/ack"), ack),
+            send_acks(lane("policy/ack"), &acks),
             send_events(lane("events"), &events),
             send_sessions(lane("sessions"), sessions),
             see_alarms(&events, status),
@@ -86,21 +86,21 @@ impl Uplink {
     }
 }
 
-async fn acks(mut lane: Lane<'_>, mut newest: watch::Receiver<Option<Arc<Ack>>>) {
+async fn send_acks(mut lane: Lane<'_>, acks: &watch::Sender<Vec<Arc<Ack>>>) {
+    let mut news = acks.subscribe();
     loop {
         lane.is_wanted(|offers| offers.acks).await;
-        // A newer one takes the place of one that has not got through.
-        let ack = newest.borrow_and_update().clone();
-        let sent = match &ack {
-            Some(ack) => lane.post(ack.encode()).await,
-            None => Ok(vec![]),
+        // One that has not got through may have made room for a newer one.
+        let Some(ack) = news.borrow_and_update().first().cloned() else {
+            if news.changed().await.is_err() {
+                return;
+            }
+            continue;
         };
-        match sent {
+        match lane.post(ack.encode()).await {
             Ok(_) => {
+                acks.send_modify(|acks| acks.retain(|waiting| !Arc::ptr_eq(waiting, &ack)));
                 lane.through();
-                if newest.changed().await.is_err() {
-                    return;
-                }
             }
             Err(trouble) => lane.rest(trouble).await,
         }
