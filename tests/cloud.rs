@@ -25,6 +25,8 @@ use std::time::Duration;
 mod held;
 #[path = "cloud/hints.rs"]
 mod hints;
+#[path = "cloud/hostile.rs"]
+mod hostile;
 #[path = "cloud/kept.rs"]
 mod kept;
 #[path = "../examples/policy-server/server.rs"]
@@ -241,6 +243,8 @@ enum Act {
     Bytes(Vec<u8>),
     /// Envelopes: the policy, and the keys.
     Signed(Vec<u8>, Vec<u8>),
+    /// The policy's envelope with another status, or with an entity tag.
+    Answer(StatusCode, Option<&'static str>, Vec<u8>),
     Status(StatusCode),
     Redirect(String),
     /// A body that never stops.
@@ -330,6 +334,11 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response {
         Act::Bytes(bytes) => bytes.into_response(),
         Act::Signed(_, keys) if asked.path.ends_with("/keys") => keys.into_response(),
         Act::Signed(policy, _) => policy.into_response(),
+        Act::Answer(_, Some(tag), _) if asked.if_none_match.as_deref() == Some(tag) => {
+            StatusCode::NOT_MODIFIED.into_response()
+        }
+        Act::Answer(status, Some(tag), policy) => (status, [(ETAG, tag)], policy).into_response(),
+        Act::Answer(status, None, policy) => (status, policy).into_response(),
         Act::Status(status) => status.into_response(),
         Act::Redirect(to) => (StatusCode::TEMPORARY_REDIRECT, [(LOCATION, to)]).into_response(),
         Act::Endless => Body::from_stream(stream::repeat_with(spaces)).into_response(),
@@ -369,8 +378,13 @@ impl Disk {
     }
 
     async fn has_something(&self) {
+        self.has(1).await;
+    }
+
+    /// So many writes have been made.
+    async fn has(&self, writes: usize) {
         let written = async {
-            while self.writes() == 0 {
+            while self.writes() < writes {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

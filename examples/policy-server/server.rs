@@ -48,6 +48,8 @@ pub struct Options {
 #[derive(Default)]
 pub struct Gateway {
     policy: Option<(String, Bytes)>,
+    /// The keys document, where policies are signed.
+    keys: Option<Bytes>,
     /// In the order in which they came.
     pub acks: Vec<Value>,
     /// By key, the newest revision.
@@ -86,6 +88,7 @@ impl PolicyServer {
     pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
         let gateways = Router::new()
             .route("/v1/gateways/{gateway}/policy", get(policy))
+            .route("/v1/gateways/{gateway}/keys", get(keys))
             .route("/v1/gateways/{gateway}/hints", get(hints))
             .route("/v1/gateways/{gateway}/policy/ack", post(ack))
             .route("/v1/gateways/{gateway}/events", post(events))
@@ -94,6 +97,7 @@ impl PolicyServer {
             .layer(from_fn_with_state(self.options.token.clone(), authorised));
         let admin = Router::new()
             .route("/admin/{gateway}/policy", put(put_policy))
+            .route("/admin/{gateway}/keys", put(put_keys))
             .route("/admin/{gateway}/{what}", get(show))
             .route("/admin/{gateway}/hints", put(put_hints))
             .route("/admin/{gateway}/lost", put(put_lost))
@@ -115,6 +119,11 @@ impl PolicyServer {
         self.changes.send_modify(|changes| *changes += 1);
         // Nobody need be listening.
         let _ = self.hints.send(hint(gateway, &version));
+    }
+
+    /// The keys document for this gateway; it asks for it when it needs it.
+    pub fn put_keys(&self, gateway: &str, keys: Bytes) {
+        self.gateways().entry(gateway.to_owned()).or_default().keys = Some(keys);
     }
 
     /// Bytes for all who listen to hints.
@@ -188,6 +197,11 @@ async fn policy(
             _ = changes.changed() => {}
         }
     }
+}
+
+async fn keys(State(server): State<PolicyServer>, Path(gateway): Path<String>) -> Response {
+    let keys = server.gateways().get(&gateway).and_then(|gateway| gateway.keys.clone());
+    keys.map_or_else(|| StatusCode::NOT_FOUND.into_response(), IntoResponse::into_response)
 }
 
 async fn hints(State(server): State<PolicyServer>, Path(gateway): Path<String>) -> Response {
@@ -280,6 +294,11 @@ async fn sessions(
 
 async fn put_policy(State(server): State<PolicyServer>, Path(gateway): Path<String>, document: Bytes) -> StatusCode {
     server.put(&gateway, document);
+    StatusCode::NO_CONTENT
+}
+
+async fn put_keys(State(server): State<PolicyServer>, Path(gateway): Path<String>, keys: Bytes) -> StatusCode {
+    server.put_keys(&gateway, keys);
     StatusCode::NO_CONTENT
 }
 

@@ -69,7 +69,7 @@ enum News {
 /// What became of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is the one that stands.
+    /// It is the one that stands; where documents are signed, that may be a replay, and does not make it fresh.
     Confirmed,
     /// It stands from now on; these bytes are to be kept on disk.
     Taken {
@@ -208,7 +208,12 @@ impl Standing {
     pub fn offer(&mut self, bytes: &[u8], etag: Option<String>, now: Moment, wall: DateTime<Utc>) -> Outcome {
         match self.judge(bytes, wall) {
             Ok(None) => {
-                self.confirm(now);
+                match self.trust {
+                    Trust::Unsigned => self.confirm(now),
+                    // Anybody can replay it: of the freshness of what is signed only "not modified" speaks, which is an answer
+                    // to this question.
+                    Trust::Signed(_) => self.refused = None,
+                }
                 if let Some(seen) = &mut self.seen {
                     seen.header.etag = fit(etag);
                 }

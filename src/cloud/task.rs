@@ -129,6 +129,7 @@ pub fn spawn(setup: Setup) -> Cloud {
         last: None,
         held,
         is_failing: false,
+        refused_keys: None,
         events: events.clone(),
         trouble: None,
     };
@@ -287,13 +288,11 @@ impl Edge {
     }
 
     fn take_keys(&mut self, bytes: &[u8], wall: DateTime<Utc>) {
-        match self.standing.offer_keys(bytes, wall) {
-            Ok(None) => {}
+        let outcome = self.standing.offer_keys(bytes, wall);
+        self.told.keys(outcome.as_ref().err(), wall);
+        if let Ok(Some(keep)) = outcome {
             // They lie beside the document that stands.
-            Ok(Some(keep)) => self.keeping.put(keep, self.told.unkept()),
-            Err(faults) => {
-                tracing::warn!(%faults, "policy: the cloud's keys document is refused, the last good one stands")
-            }
+            self.keeping.put(keep, self.told.unkept());
         }
     }
 
@@ -318,11 +317,7 @@ impl Edge {
                 standing = self.told.state.borrow().version,
                 "policy: the cloud's document is refused as a whole, the last good policy stands; correct it there"
             );
-            for fault in faults.listed().iter().filter(|fault| fault.code.is_security()) {
-                let id = format!("policy-{}", fault.code.word());
-                let wall = self.clock.wall();
-                self.told.events.tell(|queue| queue.happened(&id, Severity::Security, &fault.to_string(), wall));
-            }
+            self.told.alert("policy", faults, self.clock.wall());
         }
         self.tell();
         self.told.ack(ack)

@@ -3,11 +3,14 @@
 
 use super::ack::Ack;
 use super::age::Age;
+use super::events::Severity;
 use super::standing::CloudState;
 use super::trouble::Trouble;
 use super::uplink::task::Events;
 use crate::policy::Policy;
 use crate::time::Duration;
+use chrono::{DateTime, Utc};
+use headroom_policy::Faults;
 use std::io;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -25,6 +28,8 @@ pub struct Told {
     pub held: Option<(Ack, bool)>,
     /// The disk has refused the last time.
     pub is_failing: bool,
+    /// What was wrong with the last keys document.
+    pub refused_keys: Option<Faults>,
     pub events: Events,
     pub trouble: Option<Trouble>,
 }
@@ -116,6 +121,26 @@ impl Told {
             *told = state;
             is_new
         });
+    }
+
+    /// A keys document was taken or refused; the same refusal is told once.
+    pub fn keys(&mut self, refused: Option<&Faults>, wall: DateTime<Utc>) {
+        if self.refused_keys.as_ref() == refused {
+            return;
+        }
+        self.refused_keys = refused.cloned();
+        if let Some(faults) = refused {
+            tracing::warn!(%faults, "policy: the cloud's keys document is refused, the last good one stands");
+            self.alert("keys", faults, wall);
+        }
+    }
+
+    /// Tells the cloud of each of these faults that may be an attack; `what` was refused for them.
+    pub fn alert(&self, what: &str, faults: &Faults, wall: DateTime<Utc>) {
+        for fault in faults.listed().iter().filter(|fault| fault.code.is_security()) {
+            let id = format!("{what}-{}", fault.code.word());
+            self.events.tell(|queue| queue.happened(&id, Severity::Security, &fault.to_string(), wall));
+        }
     }
 
     /// The cloud cannot be asked.
