@@ -1,31 +1,118 @@
-//! What must hold for any bytes at all? The body of the fuzz target, run over mutated documents by `cargo test` too.
+//! What must hold for any bytes at all? The bodies of the fuzz targets, run over mutated documents by `cargo test` too.
 
 use crate::document::{Addressee, Document, parse};
+use crate::envelope::{KEYS_TYPE, POLICY_TYPE, TOMBSTONE_TYPE};
+use crate::fault::Faults;
 use crate::keys::Keys;
 use crate::rules::OnExceed;
-use crate::tombstone::Tombstone;
-use crate::trust::{Keyring, Roots, Trust};
+use crate::seal::{SigningKey, seal};
+use crate::tombstone::{Tombstone, Word};
+use crate::trust::{Keyring, Kind, Roots, Trust};
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
-/// Reads the bytes as whatever they may be; panics where a promise is broken.
-pub fn fuzz(bytes: &[u8]) {
-    // Who the example of the manual is for, so that mutants of it come far.
+/// Every field there is.
+const EXAMPLE: &[u8] = include_bytes!("../../docs/policy.json");
+
+/// For the gateway of [`EXAMPLE`], signed with it.
+const TOMBSTONE: &[u8] = br#"{"schema": "headroom.tombstone/1.0", "gateway_id": "gw_7Q2M", "location_id": "loc_51AF",
+    "epoch": 3, "version": 1843, "issued_at": "2026-11-21T18:00:00Z"}"#;
+
+/// The signing keys, and what is signed by them.
+struct World {
+    us: Addressee,
+    root: SigningKey,
+    key: SigningKey,
+    /// Knows both.
+    trust: Trust,
+    keys: Vec<u8>,
+}
+
+static WORLD: LazyLock<World> = LazyLock::new(|| {
+    let key = |id: &str, seed| SigningKey::from_seed(id, &[seed; 32]).unwrap_or_else(|| panic!("no seed"));
+    let (root, key) = (key("root", 1), key("policy-1", 2));
+    let keys = format!(
+        r#"{{"schema": "headroom.keys/1.0", "epoch": 3, "issued_at": "2026-11-01T00:00:00Z",
+        "expires_at": "2028-01-01T00:00:00Z", "keys": [{{"keyid": "policy-1", "public": "{}"}}]}}"#,
+        key.public()
+    );
+    let roots = Roots::read(&[("root".to_owned(), root.public())].into());
+    let mut trust = Trust::Signed(Keyring::new(roots.unwrap_or_else(|why| panic!("{why}"))));
+    let taken = trust.offer_keys(&seal(KEYS_TYPE, keys.as_bytes(), &[&root]), None);
+    assert_eq!(taken, Ok(true));
     let us = Addressee { gateway_id: "gw_7Q2M".into(), location_id: "loc_51AF".into() };
-    match parse(bytes, &us) {
+    World { us, root, key, trust, keys: keys.into_bytes() }
+});
+
+/// Good documents to begin with, bare and in their envelopes.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let World { root, key, keys, .. } = &*WORLD;
+    vec![
+        EXAMPLE.to_vec(),
+        TOMBSTONE.to_vec(),
+        keys.clone(),
+        seal(POLICY_TYPE, EXAMPLE, &[key]),
+        seal(TOMBSTONE_TYPE, TOMBSTONE, &[key]),
+        seal(KEYS_TYPE, keys, &[root]),
+    ]
+}
+
+/// Reads the bytes as a document of each kind; panics where a promise is broken.
+pub fn fuzz(bytes: &[u8]) {
+    let us = &WORLD.us;
+    match parse(bytes, us) {
         Ok(document) => is_sound(&document),
-        Err(faults) => {
-            assert!(!faults.is_empty(), "refused without a reason");
-            assert!(!faults.to_string().contains(char::is_control), "a fault breaks the line: {faults:?}");
+        Err(faults) => is_reason(&faults),
+    }
+    for outcome in [Keys::parse(bytes).map(drop), Tombstone::parse(bytes, us).map(drop)] {
+        outcome.unwrap_or_else(|faults| is_reason(&faults));
+    }
+}
+
+/// Reads the bytes as an envelope, and as what somebody with a key put into one; panics where a promise is broken.
+pub fn fuzz_envelope(bytes: &[u8]) {
+    let World { us, root, key, trust, keys } = &*WORLD;
+    // The secrets are nobody's: what is opened is what was signed, byte for byte.
+    match trust.open(bytes, None) {
+        Ok(opened) => {
+            let signed = if opened.kind == Kind::Policy { EXAMPLE } else { TOMBSTONE };
+            assert!(*opened.payload == *signed, "a forged envelope is opened");
+        }
+        Err(faults) => is_reason(&faults),
+    }
+    match trust.clone().offer_keys(bytes, None) {
+        Ok(is_other) => assert!(!is_other, "forged keys are taken"),
+        Err(faults) => is_reason(&faults),
+    }
+    for payload_type in [POLICY_TYPE, TOMBSTONE_TYPE] {
+        let sealed = seal(payload_type, bytes, &[key]);
+        match trust.open(&sealed, None) {
+            Ok(opened) => {
+                assert!(*opened.payload == *bytes, "an envelope changes what is in it");
+                match Word::read(&opened, us) {
+                    Ok(Word::Policy(document)) => is_sound(&document),
+                    Ok(Word::Tombstone(_)) => assert_eq!(opened.kind, Kind::Tombstone),
+                    Err(faults) => is_reason(&faults),
+                }
+            }
+            Err(faults) => is_reason(&faults),
         }
     }
-    for outcome in [Keys::parse(bytes).map(drop), Tombstone::parse(bytes, &us).map(drop)] {
-        assert!(outcome.is_ok() || outcome.is_err_and(|faults| !faults.is_empty()), "refused without a reason");
+    let mut trust = trust.clone();
+    let sealed = seal(KEYS_TYPE, bytes, &[root]);
+    match trust.offer_keys(&sealed, None) {
+        Ok(is_other) => {
+            assert!(is_other != (bytes == keys) && trust.vouched() >= Some(3), "older keys are taken");
+            assert_eq!(trust.offer_keys(&sealed, None), Ok(false));
+        }
+        Err(faults) => is_reason(&faults),
     }
-    // The secret of this key is nobody's, so every envelope is forged.
-    let roots = Roots::read(&[("root".to_owned(), "ab".repeat(32))].into());
-    let mut trust = Trust::Signed(Keyring::new(roots.unwrap_or_else(|why| panic!("{why}"))));
-    assert!(trust.offer_keys(bytes, None).is_err_and(|faults| !faults.is_empty()), "forged keys are taken");
-    assert!(trust.open(bytes, None).is_err_and(|faults| !faults.is_empty()), "a forged envelope is opened");
+}
+
+/// A refusal says why, in one line.
+fn is_reason(faults: &Faults) {
+    assert!(!faults.is_empty(), "refused without a reason");
+    assert!(!faults.to_string().contains(char::is_control), "a fault breaks the line: {faults:?}");
 }
 
 /// Everything that a reader of a document relies on.

@@ -23,7 +23,7 @@ pub mod fuzz;
 mod json;
 mod keys;
 mod rules;
-#[cfg(any(test, feature = "sign"))]
+#[cfg(any(test, fuzzing, feature = "sign"))]
 mod seal;
 #[cfg(test)]
 mod tests;
@@ -40,7 +40,7 @@ pub use keys::Keys;
 pub use rules::{
     AfterGrace, Boost, MidSession, OfflineProfile, OnExceed, Outside, Period, Quota, Revocation, Schedule, Window,
 };
-#[cfg(any(test, feature = "sign"))]
+#[cfg(any(test, fuzzing, feature = "sign"))]
 pub use seal::{SigningKey, seal};
 pub use tombstone::{Tombstone, Word};
 pub use trust::{Keyring, Kind, Opened, Roots, Trust};

@@ -1,4 +1,7 @@
-//! Do any bytes break a promise of the document's reader?
+//! Do any bytes break a promise of the documents' readers?
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| headroom_policy::fuzz::fuzz(bytes));
+libfuzzer_sys::fuzz_target!(
+    init: headroom_policy_fuzz::sow("document"),
+    |bytes: &[u8]| headroom_policy::fuzz::fuzz(bytes)
+);

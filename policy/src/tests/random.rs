@@ -2,7 +2,7 @@
 
 use super::schema::validator;
 use super::{EXAMPLE, keys_document, minimal, root, signer, trusting, us};
-use crate::fuzz::fuzz;
+use crate::fuzz::{fuzz, fuzz_envelope, seeds};
 use crate::*;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -12,6 +12,7 @@ proptest! {
     #[test]
     fn random_bytes_break_no_promise(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         fuzz(&bytes);
+        fuzz_envelope(&bytes);
     }
 
     #[test]
@@ -36,6 +37,7 @@ proptest! {
             }
         }
         fuzz(&bytes);
+        fuzz_envelope(&bytes);
     }
 
     #[test]
@@ -98,18 +100,17 @@ proptest! {
 fn the_corpus_breaks_no_promise() {
     for bytes in corpus() {
         fuzz(&bytes);
+        fuzz_envelope(&bytes);
     }
 }
 
 fn corpus() -> Vec<Vec<u8>> {
-    let keys = keys_document(3, &["policy-1", "policy-2"]).to_string().into_bytes();
-    vec![
-        EXAMPLE.as_bytes().to_vec(),
+    let more = [
         minimal().to_string().into_bytes(),
         seal(POLICY_TYPE, EXAMPLE.as_bytes(), &[&signer("policy-1"), &signer("policy-2")]),
-        seal(KEYS_TYPE, &keys, &[&root()]),
-        keys,
-    ]
+        seal(KEYS_TYPE, keys_document(3, &["policy-1", "policy-2"]).to_string().as_bytes(), &[&root()]),
+    ];
+    seeds().into_iter().chain(more).collect()
 }
 
 fn json_value() -> impl Strategy<Value = Value> {
