@@ -13,8 +13,7 @@ use headroom::clock::Clock;
 use headroom::cloud::{Age, Cloud, CloudState, Setup, spawn};
 use headroom::config::{ChargerConfig, CloudConfig, Secret};
 use headroom::policy::{Origin, Policy, Verdict};
-use headroom::site::{Circuit, CircuitId, Evse, EvseId, LapseClass, Rotation, Site, Step, Tuning, Wiring};
-use headroom::units::{Amps, PerPhase, Phase};
+use headroom::site::EvseId;
 use headroom_policy::{KEYS_TYPE, POLICY_TYPE, Roots, SigningKey, seal};
 use serde_json::{Value, json};
 use std::io;
@@ -31,6 +30,8 @@ mod hostile;
 mod kept;
 #[path = "../examples/policy-server/server.rs"]
 mod server;
+#[path = "cloud/site.rs"]
+mod site;
 #[path = "cloud/uplink.rs"]
 mod uplink;
 
@@ -406,11 +407,13 @@ fn setup(url: &str, disk: &Disk) -> Setup {
     let disk = disk.clone();
     Setup {
         config: Some(config),
-        site: site(),
+        site: site::home(),
         chargers: vec![ChargerConfig::Mqtt { topic: "headroom/chargers/left".into() }],
         local: Policy { main_limit_percent: 80, ..Policy::open(1) },
         kept,
         save: Arc::new(move |bytes| disk.save(bytes)),
+        kept_events: None,
+        save_events: Arc::new(|_| Ok(())),
         status: tokio::sync::watch::channel(Arc::default()).1,
         sessions: None,
         clock: Clock::start(),
@@ -457,42 +460,4 @@ fn version(cloud: &Cloud) -> Option<u64> {
 fn now() -> DateTime<Utc> {
     static NOW: std::sync::OnceLock<DateTime<Utc>> = std::sync::OnceLock::new();
     *NOW.get_or_init(|| Clock::start().wall())
-}
-
-fn site() -> Site {
-    let evse = Evse {
-        id: "left".into(),
-        name: "Left".into(),
-        circuit: CircuitId(0),
-        rotation: Rotation::three(Phase::ALL),
-        least: Amps::whole(6),
-        most: Amps::whole(16),
-        fallback: Amps::whole(6),
-        step: Step::Multiple(Amps::whole(1)),
-        lease: Duration::from_secs(120),
-        response: Duration::from_secs(13),
-        lapse: LapseClass::B,
-        metering: None,
-    };
-    let main = Circuit {
-        id: "main".into(),
-        name: "Main fuse".into(),
-        parent: None,
-        limit: PerPhase::all(Amps::whole(25)),
-        margin: PerPhase::all(Amps::whole(1)),
-        meter: None,
-        other_load: PerPhase::all(Amps::ZERO),
-    };
-    Site {
-        id: "home".into(),
-        name: "Home".into(),
-        wiring: Wiring::Star,
-        primary: None,
-        limits: Default::default(),
-        house_worst: PerPhase::all(Amps::whole(13)),
-        circuits: vec![main],
-        evses: vec![evse],
-        meters: vec![],
-        tuning: Tuning::default(),
-    }
 }

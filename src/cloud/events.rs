@@ -2,11 +2,11 @@
 //! important go first.
 //!
 //! An event has a key of its own. What changes after it was sent (it is over, or it came again) is sent under the same key
-//! with a higher revision, so that the cloud keeps one line for it however often an answer is lost.
+//! with a higher revision, so that the cloud keeps one line for it however often an answer is lost, or the process starts.
 
 use crate::status::{Alarm, InverterStatus, Severity as AlarmSeverity, Status};
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// So many events are kept: a fortnight of a bad line, some 100 kB of memory.
@@ -24,8 +24,12 @@ const SETTLED_S: u64 = 30;
 /// An inverter sleeps at night; one that is silent for longer is told of.
 const INVERTER_SILENCE_S: u64 = 24 * 3600;
 
+/// After a restart an event's next revision is a multiple of this above the one on disk: what the process before had changed and sent since
+/// it was last written must not count as newer.
+const RUN: u32 = 1 << 16;
+
 /// How important, the most first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Someone may be at work who should not: a rolled-back policy, or one for another gateway.
@@ -39,11 +43,12 @@ pub enum Severity {
 }
 
 /// Something that happened, or lasts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    key: String,
+    /// Its own, over restarts.
+    pub key: String,
     /// Counts up with each change of what is told.
-    revision: u32,
+    pub revision: u32,
     /// Of what it speaks, such as `meter-grid-lost`.
     pub id: String,
     /// How important.
@@ -56,11 +61,31 @@ pub struct Event {
     text: String,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Entry {
     event: Event,
     /// The revision that the cloud has; 0: none.
     sent: u32,
+    /// The least that its next revision may have.
+    #[serde(skip)]
+    least: u32,
+}
+
+/// What is on disk: what the cloud does not have, and what lasts.
+#[derive(Serialize, Deserialize)]
+struct Unsent {
+    entries: Vec<Entry>,
+    /// As in [`Queue`].
+    alarms: BTreeSet<String>,
+}
+
+/// How soon a change is to be on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Haste {
+    /// A power cut may forget it.
+    Later,
+    /// It may say who cut the power.
+    Now,
 }
 
 impl Entry {
@@ -70,6 +95,11 @@ impl Entry {
 
     fn is_settled(&self) -> bool {
         !self.is_unsent() && self.event.until.is_some()
+    }
+
+    /// What it tells has changed.
+    fn revise(&mut self) {
+        self.event.revision = self.event.revision.saturating_add(1).max(self.least);
     }
 }
 
@@ -101,26 +131,27 @@ pub struct Queue {
     dropped: u64,
     /// The daemon's alarms that last, by id.
     alarms: BTreeSet<String>,
+    /// Something has changed since [`Queue::encode`].
+    unkept: Option<Haste>,
 }
 
 impl Queue {
     /// Empty; `run` is another number for each run of the process.
     pub fn new(run: u64) -> Self {
-        Queue { run, made: 0, entries: vec![], dropped: 0, alarms: BTreeSet::new() }
+        Queue { run, made: 0, entries: vec![], dropped: 0, alarms: BTreeSet::new(), unkept: None }
     }
 
     /// Something begins, or lasts on.
     pub fn begin(&mut self, id: &str, severity: Severity, text: &str, now: DateTime<Utc>) {
         if let Some(entry) = self.entries.iter_mut().rev().find(|entry| entry.event.id == id) {
-            let event = &mut entry.event;
-            match event.until {
+            match entry.event.until {
                 None => return,
                 Some(until) if now - until < REOPENS => {
-                    event.until = None;
-                    event.count += 1;
-                    event.revision += 1;
-                    event.text = cut(text);
-                    return;
+                    entry.event.until = None;
+                    entry.event.count = entry.event.count.saturating_add(1);
+                    entry.event.text = cut(text);
+                    entry.revise();
+                    return self.changed(severity);
                 }
                 Some(_) => {}
             }
@@ -129,16 +160,24 @@ impl Queue {
         let key = format!("{:016x}-{}", self.run, self.made);
         let (id, text) = (id.to_owned(), cut(text));
         let event = Event { key, revision: 1, id, severity, since: now, until: None, count: 1, text };
-        self.entries.push(Entry { event, sent: 0 });
+        self.entries.push(Entry { event, sent: 0, least: 0 });
         self.drop_least(now);
+        self.changed(severity);
+    }
+
+    fn changed(&mut self, severity: Severity) {
+        let haste = if severity <= Severity::Fault { Haste::Now } else { Haste::Later };
+        self.unkept = self.unkept.max(Some(haste));
     }
 
     /// It is over, if it lasted.
     pub fn end(&mut self, id: &str, now: DateTime<Utc>) {
         let lasting = self.entries.iter_mut().find(|entry| entry.event.id == id && entry.event.until.is_none());
-        if let Some(Entry { event, .. }) = lasting {
-            event.until = Some(now.max(event.since));
-            event.revision += 1;
+        if let Some(entry) = lasting {
+            entry.event.until = Some(now.max(entry.event.since));
+            entry.revise();
+            let severity = entry.event.severity;
+            self.changed(severity);
         }
     }
 
@@ -187,6 +226,34 @@ impl Queue {
                 entry.sent = entry.sent.max(event.revision);
             }
         }
+        self.unkept = self.unkept.max(Some(Haste::Later));
+    }
+
+    /// How soon [`Queue::encode`] is to be on disk; `None`: it is as it was the last time.
+    pub fn unkept(&self) -> Option<Haste> {
+        self.unkept
+    }
+
+    /// What is to be kept over a restart; from now on that is the last time.
+    pub fn encode(&mut self) -> Vec<u8> {
+        self.unkept = None;
+        let entries = self.entries.iter().filter(|entry| !entry.is_settled()).cloned().collect();
+        // Texts and numbers always become JSON.
+        serde_json::to_vec(&Unsent { entries, alarms: self.alarms.clone() }).unwrap_or_default()
+    }
+
+    /// Begins with what an earlier run has kept.
+    ///
+    /// # Errors
+    /// It is nothing that this version can read; then nothing has changed.
+    pub fn restore(&mut self, kept: &[u8]) -> serde_json::Result<()> {
+        let Unsent { mut entries, alarms } = serde_json::from_slice(kept)?;
+        entries.truncate(MOST_EVENTS);
+        for entry in &mut entries {
+            entry.least = (entry.event.revision / RUN).saturating_add(1).saturating_mul(RUN);
+        }
+        (self.entries, self.alarms) = (entries, alarms);
+        Ok(())
     }
 
     /// Room is made by what the cloud has and nobody waits for, then by the least important, of these the oldest.

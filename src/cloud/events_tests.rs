@@ -156,3 +156,92 @@ fn an_inverter_is_told_of_when_it_has_been_silent_for_longer_than_a_night() {
     queue.see(&seen(90_000, None));
     assert_eq!(ids(queue.next_batch(10)), ["inverter-roof-offline"], "it was never heard");
 }
+
+/// After a restart, as it was kept.
+fn restarted(kept: &[u8]) -> Queue {
+    let mut queue = Queue::new(2);
+    queue.restore(kept).unwrap();
+    queue
+}
+
+#[test]
+fn what_the_cloud_has_not_heard_and_what_lasts_outlives_a_restart() {
+    let mut queue = Queue::new(1);
+    queue.happened("rollback", Severity::Security, "", at(0));
+    queue.happened("heard", Severity::Security, "", at(1));
+    queue.begin("meter", Severity::Fault, "gone", at(2));
+    let all = queue.next_batch(10).unwrap();
+    queue.sent(&Batch { events: all.events[1..].to_vec(), dropped: 0 });
+    let mut queue = restarted(&queue.encode());
+    assert_eq!(ids(queue.next_batch(10)), ["rollback"]);
+    assert_eq!(queue.next_batch(10).unwrap().events[0], all.events[0], "under its key and revision");
+
+    // What lasts is not begun again, and ends under its key.
+    queue.begin("meter", Severity::Fault, "gone", at(100));
+    queue.end("meter", at(200));
+    let over = queue.next_batch(10).unwrap();
+    assert_eq!((over.events.len(), &over.events[1].key, over.events[1].count), (2, &all.events[2].key, 1));
+    queue.begin("new", Severity::Fault, "", at(300));
+    let keys: BTreeSet<String> = queue.next_batch(10).unwrap().events.into_iter().map(|event| event.key).collect();
+    assert_eq!(keys.len(), 3, "no key comes twice");
+}
+
+#[test]
+fn what_was_sent_and_not_kept_is_older_than_all_that_comes_after_a_restart() {
+    let mut queue = Queue::new(1);
+    queue.begin("meter", Severity::Fault, "gone", at(0));
+    let kept = queue.encode();
+    for second in 1..30 {
+        queue.end("meter", at(second));
+        queue.begin("meter", Severity::Fault, "gone", at(second));
+    }
+    let heard = queue.next_batch(10).unwrap().events.remove(0);
+    let mut queue = restarted(&kept);
+    queue.end("meter", at(40));
+    let over = queue.next_batch(10).unwrap().events.remove(0);
+    assert!(over.key == heard.key && over.revision > heard.revision, "{heard:?} {over:?}");
+}
+
+#[test]
+fn an_alarm_that_is_over_after_a_restart_ends() {
+    let alarm = Alarm { id: "meter".into(), severity: AlarmSeverity::Error, text: "gone".into(), since: at(0) };
+    let lost = Status { at: at(0), uptime_s: 60, alarms: vec![alarm], ..Status::default() };
+    let mut queue = Queue::new(1);
+    queue.see(&lost);
+    let mut queue = restarted(&queue.encode());
+    queue.see(&Status { at: at(90), uptime_s: 60, ..Status::default() });
+    let told = told(&queue);
+    assert_eq!((told.len(), &told[0]["until"]), (1, &json!(at(90))), "{told:?}");
+}
+
+#[test]
+fn what_is_urgent_is_to_be_written_at_once_and_the_rest_later() {
+    let mut queue = Queue::new(1);
+    assert_eq!(queue.unkept(), None);
+    queue.begin("charger", Severity::Warning, "", at(0));
+    assert_eq!(queue.unkept(), Some(Haste::Later));
+    queue.begin("meter", Severity::Fault, "", at(0));
+    queue.happened("start", Severity::Info, "", at(0));
+    assert_eq!(queue.unkept(), Some(Haste::Now));
+    queue.encode();
+    assert_eq!(queue.unkept(), None);
+    queue.begin("meter", Severity::Fault, "", at(1));
+    assert_eq!(queue.unkept(), None, "it lasts on");
+    queue.sent(&queue.next_batch(10).unwrap());
+    assert_eq!(queue.unkept(), Some(Haste::Later));
+}
+
+#[test]
+fn the_most_that_is_kept_fits_on_the_disk_and_rubbish_is_nothing() {
+    let mut queue = Queue::new(1);
+    for index in 0..2 * MOST_EVENTS {
+        queue.begin(&format!("event-{index}"), Severity::Fault, &"\u{1}".repeat(MOST_TEXT), at(0));
+    }
+    let kept = queue.encode();
+    assert!(kept.len() < crate::store::MOST_BYTES / 2, "{}", kept.len());
+    assert_eq!(ids(restarted(&kept).next_batch(1_000)).len(), MOST_EVENTS);
+    for rubbish in [&b""[..], b"{}", b"\0", &kept[..kept.len() - 1]] {
+        assert!(queue.restore(rubbish).is_err());
+    }
+    assert_eq!(ids(queue.next_batch(1_000)).len(), MOST_EVENTS);
+}

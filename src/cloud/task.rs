@@ -7,7 +7,7 @@
 use super::ack::Ack;
 use super::age::Age;
 use super::compile::Ground;
-use super::events::Severity;
+use super::events::{Queue, Severity};
 use super::hint;
 use super::keeping::task::{Keeping, Save};
 use super::kept::Kept;
@@ -18,7 +18,7 @@ use super::standing::{CloudState, MOST_ETAG, Outcome, Standing};
 use super::told::Told;
 use super::trouble::Trouble;
 use super::uplink::Outbox;
-use super::uplink::task::{Events, Uplink};
+use super::uplink::task::{Backlog, Events, Uplink};
 use crate::clock::Clock;
 use crate::config::{ChargerConfig, CloudConfig};
 use crate::policy::Policy;
@@ -51,6 +51,10 @@ pub struct Setup {
     pub kept: Option<Vec<u8>>,
     /// Keeps the last good document.
     pub save: Save,
+    /// What [`Setup::save_events`] was last given, in an earlier run.
+    pub kept_events: Option<Vec<u8>>,
+    /// Keeps the events that the cloud has not heard of.
+    pub save_events: Save,
     /// What the daemon shows: its alarms go to the cloud as events.
     pub status: watch::Receiver<Arc<Status>>,
     /// Sessions that the cloud does not have yet.
@@ -74,7 +78,8 @@ pub struct Cloud {
 
 /// Begins to ask. The policy that holds until the first answer is there when this returns.
 pub fn spawn(setup: Setup) -> Cloud {
-    let Setup { config, site, chargers, local, kept, save, status, sessions, clock, stop } = setup;
+    let Setup { config, site, chargers, local, kept, save, kept_events, save_events, status, sessions, clock, stop } =
+        setup;
     let usable = config.filter(|config| {
         let is_usable = config.trust.is_some() || config.allow_unsigned;
         if !is_usable {
@@ -119,8 +124,8 @@ pub fn spawn(setup: Setup) -> Cloud {
     let (state_sender, state) = watch::channel(view.state);
     let acks = watch::Sender::new(vec![]);
     let (offers_sender, offers) = watch::channel(Offers::default());
-    // The standard library's only dice.
-    let events = Events::new(RandomState::new().hash_one(clock.wall()));
+    let events = remembered(kept_events.as_deref(), clock.wall());
+    let backlog = Backlog::new(events.clone(), save_events, &config.gateway_id, &clock);
     events.tell(|queue| queue.happened("gateway-started", Severity::Info, "the gateway has started", clock.wall()));
     let told = Told {
         policy: policy_sender,
@@ -145,7 +150,17 @@ pub fn spawn(setup: Setup) -> Cloud {
     };
     let keeping = Keeping::new(save, question.route.gateway_id());
     let edge = Edge { standing, question, keeping, told, clock };
-    Cloud { policy, state, task: tokio::spawn(edge.run_beside(uplink, stop)) }
+    Cloud { policy, state, task: tokio::spawn(edge.run_beside(uplink, backlog, stop)) }
+}
+
+/// The events that an earlier run has left.
+fn remembered(kept: Option<&[u8]>, wall: DateTime<Utc>) -> Events {
+    // The standard library's only dice.
+    let mut queue = Queue::new(RandomState::new().hash_one(wall));
+    if let Some(Err(fault)) = kept.map(|kept| queue.restore(kept)) {
+        tracing::warn!(%fault, "events: what was kept for the cloud cannot be read; starting without it");
+    }
+    Events::new(queue)
 }
 
 /// Without a cloud the local policy holds for good.
@@ -171,17 +186,18 @@ struct Edge {
 
 impl Edge {
     /// Asks, and beside that listens to hints and sends what goes up; none of it waits for the other.
-    async fn run_beside(self, uplink: Uplink, stop: watch::Receiver<bool>) {
-        let (route, hinted) = (self.question.route.clone(), self.question.hinted.clone());
+    async fn run_beside(self, uplink: Uplink, mut backlog: Backlog, stop: watch::Receiver<bool>) {
+        let (route, hinted, clock) = (self.question.route.clone(), self.question.hinted.clone(), self.clock);
         let hints = hint::task::listen(&route, uplink.offers.clone(), &hinted);
         let beside = async {
-            tokio::join!(hints, uplink.run());
+            tokio::join!(hints, uplink.run(), backlog.run(&clock));
             std::future::pending().await
         };
         tokio::select! {
             () = self.run(stop) => {}
             () = beside => {}
         }
+        backlog.close(&clock).await;
     }
 
     async fn run(mut self, mut stop: watch::Receiver<bool>) {

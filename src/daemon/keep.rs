@@ -1,4 +1,4 @@
-//! What outlives the process? Open transactions, the last good policy, and after an orderly stop the leases that stand.
+//! What outlives the process? Open transactions, the last good policy, what the cloud has not heard, and after an orderly stop the leases that stand.
 
 use crate::control::Lease;
 use crate::site::Site;
@@ -13,6 +13,8 @@ use std::io;
 pub(super) const BOOK: &str = "transactions";
 /// The last good policy document and what the gateway remembers of it.
 pub(super) const POLICY: &str = "policy";
+/// Events that the cloud has not heard of.
+pub(super) const EVENTS: &str = "events";
 const LEASES: &str = "leases";
 
 #[derive(Debug, Serialize, Deserialize)]

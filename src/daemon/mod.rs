@@ -295,18 +295,23 @@ fn cloud_setup(
     clock: Clock,
     stop: watch::Receiver<bool>,
 ) -> cloud::Setup {
-    let kept = keep::read_bytes(folder.map(Arc::as_ref), keep::POLICY);
-    let folder = folder.cloned();
+    let kept = |name| keep::read_bytes(folder.map(Arc::as_ref), name);
+    let save = |name: &'static str| -> cloud::Save {
+        let folder = folder.cloned();
+        Arc::new(move |bytes| {
+            let folder = folder.as_ref().ok_or_else(|| io::Error::other("there is no state folder"))?;
+            folder.write(name, bytes)
+        })
+    };
     cloud::Setup {
         config: config.cloud.clone(),
         site: config.site.clone(),
         chargers: config.chargers.clone(),
         local: config.policy.clone(),
-        kept,
-        save: Arc::new(move |bytes| {
-            let folder = folder.as_ref().ok_or_else(|| io::Error::other("there is no state folder"))?;
-            folder.write(keep::POLICY, bytes)
-        }),
+        kept: kept(keep::POLICY),
+        save: save(keep::POLICY),
+        kept_events: kept(keep::EVENTS),
+        save_events: save(keep::EVENTS),
         status,
         sessions: uploads,
         clock,

@@ -75,3 +75,77 @@ async fn a_replayed_document_is_an_event_of_security() {
     let is_told = |event: &Value| event["id"] == "policy-rollback" && event["severity"] == "security";
     cloud.until("it is told", |gateway| gateway.events.values().any(is_told)).await;
 }
+
+/// What lasts at the gateway, and where its events are kept.
+struct Stage {
+    status: tokio::sync::watch::Sender<Arc<Status>>,
+    stop: tokio::sync::watch::Sender<bool>,
+    edge: Cloud,
+}
+
+fn with_events(url: &str, disk: &Disk) -> Stage {
+    let (status, seen) = tokio::sync::watch::channel(Arc::new(Status::default()));
+    let (stop, stopping) = tokio::sync::watch::channel(false);
+    let (kept_events, disk) = (disk.0.lock().unwrap().bytes.clone(), disk.clone());
+    let save_events = Arc::new(move |bytes: &[u8]| disk.save(bytes));
+    let setup = Setup { status: seen, stop: stopping, kept_events, save_events, ..slow(url, &Disk::default()) };
+    Stage { status, stop, edge: spawn(setup) }
+}
+
+fn alarm(id: &str, severity: Severity) -> Arc<Status> {
+    let alarm = Alarm { id: id.into(), severity, text: "gone".into(), since: now() };
+    Arc::new(Status { uptime_s: 100, at: now(), alarms: vec![alarm], ..Status::default() })
+}
+
+fn events(gateway: &super::server::Gateway, id: &str) -> Vec<Value> {
+    gateway.events.values().filter(|event| event["id"] == id).cloned().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_cloud_did_not_hear_is_told_after_a_restart_once_and_ends_there() {
+    let (deaf, disk) = (Policies::start(0, "", &document(1)), Disk::default());
+    let stage = with_events(&deaf.url, &disk);
+    stage.status.send_replace(alarm("meter-grid-lost", Severity::Error));
+    // A fault is written at once: the process may be killed.
+    disk.has(1).await;
+    stage.edge.task.abort();
+    let _ = stage.edge.task.await;
+
+    let cloud = Policies::start(0, "events", &document(1));
+    let stage = with_events(&cloud.url, &disk);
+    cloud.until("it is told", |gateway| !events(gateway, "meter-grid-lost").is_empty()).await;
+    stage.status.send_replace(Arc::new(Status { uptime_s: 100, at: now(), ..Status::default() }));
+    let is_over = |event: &Value| !event["until"].is_null();
+    cloud.until("it is over", |gateway| events(gateway, "meter-grid-lost").iter().any(is_over)).await;
+    assert_eq!(cloud.look(|gateway| events(gateway, "meter-grid-lost").len()), 1, "the same event, not another one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orderly_stop_keeps_what_was_not_heard() {
+    let (deaf, disk) = (Policies::start(0, "", &document(1)), Disk::default());
+    let mut stage = with_events(&deaf.url, &disk);
+    holds(&mut stage.edge, 1).await;
+    stage.status.send_replace(alarm("charger-left-unreachable", Severity::Warning));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(disk.writes(), 0, "a warning waits for its minute");
+    stage.stop.send_replace(true);
+    tokio::time::timeout(PATIENCE, stage.edge.task).await.unwrap().unwrap();
+    assert_eq!(disk.writes(), 1);
+
+    let cloud = Policies::start(0, "events", &document(1));
+    let stage = with_events(&cloud.url, &disk);
+    cloud.until("it is told", |gateway| !events(gateway, "charger-left-unreachable").is_empty()).await;
+    let started = cloud.look(|gateway| events(gateway, "gateway-started"));
+    assert_eq!((started.len(), &started[0]["count"]), (1, &json!(2)), "two starts within ten minutes are one event");
+    // Nothing of it has to come again after the next stop.
+    stage.status.send_replace(Arc::new(Status { uptime_s: 100, at: now(), ..Status::default() }));
+    let is_over = |event: &Value| !event["until"].is_null();
+    cloud.until("it is over", |gateway| events(gateway, "charger-left-unreachable").iter().any(is_over)).await;
+    stage.stop.send_replace(true);
+    tokio::time::timeout(PATIENCE, stage.edge.task).await.unwrap().unwrap();
+    let kept: Value = serde_json::from_slice(disk.0.lock().unwrap().bytes.as_deref().unwrap()).unwrap();
+    assert!(
+        kept["entries"].as_array().unwrap().iter().all(|entry| entry["event"]["id"] != "gateway-started"),
+        "{kept}"
+    );
+}

@@ -5,13 +5,15 @@ use super::{MOST_RECORDS, Outbox, message, taken};
 use crate::clock::Clock;
 use crate::cloud::CloudState;
 use crate::cloud::ack::Ack;
-use crate::cloud::events::{Queue, Severity};
+use crate::cloud::events::{Haste, Queue, Severity};
+use crate::cloud::keeping::task::{Keeping, Save};
 use crate::cloud::offer::Offers;
 use crate::cloud::pace::Pace;
 use crate::cloud::route::{self, Route};
 use crate::cloud::trouble::Trouble;
 use crate::status::Status;
-use crate::time::Duration;
+use crate::time::{Duration, Moment};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 
@@ -27,27 +29,109 @@ const EVENTS_GAP: Duration = Duration::from_secs(2);
 /// An outbox that was empty is looked at again after this: sessions end a few times a day.
 const OUTBOX_LOOK: Duration = Duration::from_secs(10);
 
+/// Events that may be forgotten by a power cut are written no more often than this.
+const WRITE_GAP: Duration = Duration::from_secs(60);
+
 /// The events that wait, for all who have one to tell.
 #[derive(Debug, Clone)]
 pub struct Events {
     queue: Arc<Mutex<Queue>>,
     news: Arc<Notify>,
+    /// Something is to be written.
+    unkept: Arc<Notify>,
 }
 
 impl Events {
-    /// None yet; `run` as for [`Queue::new`].
-    pub fn new(run: u64) -> Self {
-        Events { queue: Arc::new(Mutex::new(Queue::new(run))), news: Arc::new(Notify::new()) }
+    /// Those that wait already.
+    pub fn new(queue: Queue) -> Self {
+        Events { queue: Arc::new(Mutex::new(queue)), news: Arc::default(), unkept: Arc::default() }
     }
 
     /// Says something to the queue, at once.
     pub fn tell(&self, say: impl FnOnce(&mut Queue)) {
         say(&mut self.queue());
         self.news.notify_one();
+        self.unkept.notify_one();
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// Keeps on disk what the cloud has not heard yet.
+pub struct Backlog {
+    events: Events,
+    keeping: Keeping<()>,
+    /// What was put there last: what comes and is sent within a minute is never written.
+    put: Vec<u8>,
+    put_at: Moment,
+    is_failing: bool,
+}
+
+impl Backlog {
+    /// Of these events, which are as `save` was last given them.
+    pub fn new(events: Events, save: Save, name: &str, clock: &Clock) -> Self {
+        let put = events.queue().encode();
+        Backlog { events, keeping: Keeping::new(save, name), put, put_at: clock.now(), is_failing: false }
+    }
+
+    /// Writes for good; what may be forgotten once a minute, the rest at once.
+    pub async fn run(&mut self, clock: &Clock) {
+        loop {
+            let Backlog { events, keeping, put_at, .. } = self;
+            tokio::select! {
+                () = is_due(events, *put_at, clock) => self.put(clock.now()),
+                ((), outcome) = keeping.next(clock) => self.written(outcome),
+            }
+        }
+    }
+
+    /// At an orderly stop.
+    pub async fn close(&mut self, clock: &Clock) {
+        self.put(clock.now());
+        let outcome = self.keeping.close(clock).await;
+        self.written(outcome);
+    }
+
+    fn put(&mut self, now: Moment) {
+        self.put_at = now;
+        let bytes = self.events.queue().encode();
+        if bytes != self.put {
+            self.put.clone_from(&bytes);
+            self.keeping.put(bytes, ());
+        }
+    }
+
+    fn written(&mut self, outcome: io::Result<()>) {
+        let was_failing = std::mem::replace(&mut self.is_failing, outcome.is_err());
+        if let Err(error) = outcome.as_ref()
+            && !was_failing
+        {
+            tracing::warn!(%error, "events for the cloud cannot be kept on disk; a restart forgets what it has not heard. Check the disk");
+        }
+    }
+}
+
+/// Returns when something is to be written now.
+async fn is_due(events: &Events, put_at: Moment, clock: &Clock) {
+    loop {
+        let unkept = events.queue().unkept();
+        let rest = match unkept {
+            None => None,
+            Some(Haste::Now) => return,
+            Some(Haste::Later) => Some(WRITE_GAP.saturating_sub(clock.now().since(put_at))),
+        };
+        let gap = async {
+            match rest {
+                Some(rest) => tokio::time::sleep(rest).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = gap => return,
+            () = events.unkept.notified() => {}
+        }
     }
 }
 
@@ -117,7 +201,7 @@ async fn send_events(mut lane: Lane<'_>, events: &Events) {
         };
         match lane.post(batch.encode()).await {
             Ok(_) => {
-                events.queue().sent(&batch);
+                events.tell(|queue| queue.sent(&batch));
                 lane.through();
                 tokio::time::sleep(EVENTS_GAP).await;
             }
