@@ -19,7 +19,13 @@ pub struct Keeping<N> {
     /// After a failure it is not tried before.
     not_before: Moment,
     waiting: Option<(Arc<[u8]>, N)>,
-    writing: Option<(JoinHandle<io::Result<()>>, Arc<[u8]>, N)>,
+    writing: Option<Writing<N>>,
+}
+
+struct Writing<N> {
+    task: JoinHandle<io::Result<()>>,
+    bytes: Arc<[u8]>,
+    note: N,
 }
 
 impl<N: Clone> Keeping<N> {
@@ -40,7 +46,7 @@ impl<N: Clone> Keeping<N> {
         if self.writing.is_none() {
             self.begin(clock).await;
         }
-        let Some((task, bytes, note)) = self.writing.as_mut() else { return std::future::pending().await };
+        let Some(Writing { task, bytes, note }) = self.writing.as_mut() else { return std::future::pending().await };
         let outcome = task.await.unwrap_or_else(|error| Err(error.into()));
         let (bytes, note) = (bytes.clone(), note.clone());
         self.writing = None;
@@ -74,7 +80,7 @@ impl<N: Clone> Keeping<N> {
     fn write(&mut self) {
         let Some((bytes, note)) = self.waiting.take() else { return };
         let (save, content) = (self.save.clone(), bytes.clone());
-        self.writing = Some((tokio::task::spawn_blocking(move || save(&content)), bytes, note));
+        self.writing = Some(Writing { task: tokio::task::spawn_blocking(move || save(&content)), bytes, note });
     }
 
     /// At an orderly stop: what waits is written, whatever the budget says.
@@ -162,14 +168,17 @@ mod tests {
     #[tokio::test]
     async fn a_write_that_nobody_waits_for_any_more_is_not_lost() {
         let (save, kept) = disk(0);
+        let (go, gone) = std::sync::mpsc::sync_channel(2);
+        let gone = Mutex::new(gone);
         let slow: Save = Arc::new(move |bytes| {
-            std::thread::sleep(Duration::from_millis(50));
+            gone.lock().unwrap().recv().unwrap();
             save(bytes)
         });
         let (mut keeping, clock) = (Keeping::new(slow, "gw"), Clock::start());
         keeping.put(b"one".to_vec(), 1);
         assert!(tokio::time::timeout(Duration::from_millis(5), keeping.next(&clock)).await.is_err());
         keeping.put(b"two".to_vec(), 2);
+        (0..2).for_each(|_| go.send(()).unwrap());
         assert_eq!(keeping.next(&clock).await.0, 1);
         assert_eq!(keeping.next(&clock).await.0, 2);
         assert_eq!(*kept.lock().unwrap(), [b"one", b"two"]);
