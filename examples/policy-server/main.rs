@@ -1,9 +1,10 @@
 //! How can a gateway be tried against a cloud of one's own? A policy server in memory:
 //! `cargo run --example policy-server -- 127.0.0.1:8090 <gateways' token> <administrator's token>`.
 //!
-//! `PUT /admin/{gateway}/policy` gives a gateway its document, and `keys` its keys document where that is signed; `GET /admin/{gateway}/acks`, `events` and `sessions` show what
-//! came from it; bytes put to `hints` go to all who listen for hints, and a number put to `lost` makes so many answers break
-//! off. What it answers to gateways: docs/POLICY.md, "Serving it from your own cloud".
+//! `PUT /admin/{gateway}/policy` gives a gateway its document, and `keys` its keys document where that is signed; `GET
+//! /admin/{gateway}/acks`, `events` and `sessions` show what came from it; bytes put to `hints` go to all who listen
+//! for hints, and a number put to `lost` makes so many answers break off. What it answers to gateways: docs/POLICY.md,
+//! "Serving it from your own cloud".
 
 mod server;
 

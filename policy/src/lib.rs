@@ -1,9 +1,9 @@
 //! What may be said about who charges, and who said it? The policy document, its one validator, and its signatures.
 //!
 //! For both ends: a portal writes documents and seals them (`seal`, with the feature `sign`), a gateway opens them
-//! ([`Trust::open`]), reads them ([`Word::read`], [`parse`]) and compares them with what it has seen ([`admit()`]). Everything here is
-//! pure: told the time, without files and network. Field by field the document is described in `docs/POLICY.md` and in
-//! `policy/schema.json`.
+//! ([`Trust::open`]), reads them ([`Word::read`], [`parse`]) and compares them with what it has seen ([`admit()`]).
+//! Everything here is pure: told the time, without files and network. Field by field the document is described in
+//! `docs/POLICY.md` and in `policy/schema.json`.
 //!
 //! ```text
 //! bytes ─ Trust::open ─ payload ─ Word::read ─ Document, Tombstone ─ admit ─ New, or the Same as before

@@ -1,5 +1,5 @@
-//! Is nothing forgotten that the cloud was told of, wherever the power is cut? What is kept of policies and events, on a disk that
-//! keeps what it must and no more.
+//! Is nothing forgotten that the cloud was told of, wherever the power is cut? What is kept of policies and events, on
+//! a disk that keeps what it must and no more.
 
 use super::events::{Batch, Event, Queue, Severity};
 use super::fixture::{ground, us};
@@ -41,7 +41,8 @@ fn version(standing: &Standing) -> u64 {
     standing.look(Moment::START, evening()).state.version.unwrap_or(0)
 }
 
-/// One life: documents come, are written as the disk allows, and acked; until the power is cut. The highest version that was acked.
+/// One life: documents come, are written as the disk allows, and acked; until the power is cut. The highest version
+/// that was acked.
 async fn life(machine: &Machine, dice: &mut Dice, made: &mut u64) -> u64 {
     let mut acked = 0;
     let (Some(mut standing), Ok(folder)) = (begin(machine), machine.folder()) else { return acked };
@@ -120,7 +121,8 @@ fn resumed(machine: &Machine, run: u64) -> Option<Queue> {
     Some(queue)
 }
 
-/// Events come, are written and sent in any order, until the power is cut. Those that were written or heard are promised.
+/// Events come, are written and sent in any order, until the power is cut. Those that were written or heard are
+/// promised.
 async fn eventful_life(
     machine: &Machine,
     dice: &mut Dice,

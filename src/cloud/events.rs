@@ -1,8 +1,9 @@
 //! What should the cloud hear of? Alarms and events wait here until it has them; where there are too many the least
 //! important go first.
 //!
-//! An event has a key of its own. What changes after it was sent (it is over, or it came again) is sent under the same key
-//! with a higher revision, so that the cloud keeps one line for it however often an answer is lost, or the process starts.
+//! An event has a key of its own. What changes after it was sent (it is over, or it came again) is sent under the same
+//! key with a higher revision, so that the cloud keeps one line for it however often an answer is lost, or the process
+//! starts.
 
 use crate::status::{Alarm, InverterStatus, Severity as AlarmSeverity, Status};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -24,8 +25,8 @@ const SETTLED_S: u64 = 30;
 /// An inverter sleeps at night; one that is silent for longer is told of.
 const INVERTER_SILENCE_S: u64 = 24 * 3600;
 
-/// After a restart an event's next revision is a multiple of this above the one on disk: what the process before had changed and sent since
-/// it was last written must not count as newer.
+/// After a restart an event's next revision is a multiple of this above the one on disk: what the process before had
+/// changed and sent since it was last written must not count as newer.
 const RUN: u32 = 1 << 16;
 
 /// How important, the most first.

@@ -1,5 +1,5 @@
-//! When may the card be written to? Some writes go at once, then one a minute: a cloud that changes its mind all day, or an
-//! alarm that flaps, must not wear it out.
+//! When may the card be written to? Some writes go at once, then one a minute: a cloud that changes its mind all day,
+//! or an alarm that flaps, must not wear it out.
 //!
 //! `task` writes; of what has to wait it keeps the newest only.
 
@@ -10,8 +10,9 @@ use crate::time::{Duration, Moment};
 /// So many writes go at once: an evening of somebody who tries things in a portal.
 const AT_ONCE: u32 = 10;
 
-/// After those there is one in each of these: 1,440 a day. A policy of a home has some 10 kB, which is 15 MB a day, and a
-/// card of 8 GB that bears 3,000 writes of each of its cells lasts for thousands of years, even if it writes a hundred times as much.
+/// After those there is one in each of these: 1,440 a day. A small write costs a card some 64 KiB, which is 100 MB a
+/// day; one of 8 GB that bears a thousand writes of each of its cells lasts for two centuries, and with policies of 1
+/// MiB for fifteen years.
 const GAP: Duration = Duration::from_secs(60);
 
 /// How many writes are left: one more each [`GAP`], up to [`AT_ONCE`].

@@ -1,9 +1,9 @@
 //! What does the cloud say? The policy document: fetched, checked, compiled, kept, and dropped when it is too old.
 //!
 //! `task` fetches → the crate `headroom-policy` (`policy/`) checks signatures, then the document → `compile` fits it to
-//! the site → `standing` decides which one holds, by `age` → `kept` goes to disk, as `keeping` allows. `pace` says when to ask again, `hint`
-//! that now is a good time; `offer` says what the cloud takes beside that, and `uplink` brings it there: `ack`, `events`, sessions.
-//! What a document looks like, for those who write one: `docs/POLICY.md`.
+//! the site → `standing` decides which one holds, by `age` → `kept` goes to disk, as `keeping` allows. `pace` says when
+//! to ask again, `hint` that now is a good time; `offer` says what the cloud takes beside that, and `uplink` brings it
+//! there: `ack`, `events`, sessions. What a document looks like, for those who write one: `docs/POLICY.md`.
 
 mod ack;
 mod age;

@@ -1,4 +1,5 @@
-//! Which policy stands? The last good document; none, one that is too old, or a tombstone: the configuration's own policy.
+//! Which policy stands? The last good document; none, one that is too old, or a tombstone: the configuration's own
+//! policy.
 //!
 //! Told what arrived and when, it answers what holds. Signatures are verified before anything is read. Versions only go
 //! up: the highest one seen is remembered, on disk too, so that nobody can bring back an older policy, not even over a
@@ -210,8 +211,8 @@ impl Standing {
             Ok(None) => {
                 match self.trust {
                     Trust::Unsigned => self.confirm(now),
-                    // Anybody can replay it: of the freshness of what is signed only "not modified" speaks, which is an answer
-                    // to this question.
+                    // Anybody can replay it: of the freshness of what is signed only "not modified" speaks, which is an
+                    // answer to this question.
                     Trust::Signed(_) => self.refused = None,
                 }
                 if let Some(seen) = &mut self.seen {

@@ -19,12 +19,13 @@ use tokio::sync::watch;
 pub struct Told {
     pub policy: watch::Sender<Arc<Policy>>,
     pub state: watch::Sender<CloudState>,
-    /// Those on their way: of each outcome the newest, as older ones are of no use to the cloud; in the order in which they were told.
+    /// Those on their way: of each outcome the newest, as older ones are of no use to the cloud; in the order in which
+    /// they were told.
     pub acks: watch::Sender<Vec<Arc<Ack>>>,
     /// The last one that was told, sent or not.
     pub last: Option<Arc<Ack>>,
-    /// What the cloud is to hear of the document that stands, and whether it may: only what is on disk is acked, so that a
-    /// power cut forgets nothing that the cloud relies on.
+    /// What the cloud is to hear of the document that stands, and whether it may: only what is on disk is acked, so
+    /// that a power cut forgets nothing that the cloud relies on.
     pub held: Option<(Ack, bool)>,
     /// The disk has refused the last time.
     pub is_failing: bool,

@@ -1,4 +1,5 @@
-//! What outlives the process? Open transactions, the last good policy, what the cloud has not heard, and after an orderly stop the leases that stand.
+//! What outlives the process? Open transactions, the last good policy, what the cloud has not heard, and after an
+//! orderly stop the leases that stand.
 
 use crate::control::Lease;
 use crate::site::Site;

@@ -28,8 +28,8 @@
 //! | `410`, bare or forged | stands | for a forged one | `gone_without_a_good_signature_changes_nothing` |
 //! | `410` or `200` with a signed tombstone | the local policy, for good | | `a_signed_tombstone_ends_the_policy_until_a_later_document` |
 //!
-//! An untrusted clock is one before the document was made, so that nothing is over by it. Each refusal is in the log and among the alarms from
-//! the first time on, once for each outcome; "warn after three" would be later.
+//! An untrusted clock is one before the document was made, so that nothing is over by it. Each refusal is in the log
+//! and among the alarms from the first time on, once for each outcome; "warn after three" would be later.
 
 use super::held::Policies;
 use super::*;

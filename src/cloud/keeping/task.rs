@@ -1,4 +1,5 @@
-//! How does it get onto the disk without anybody waiting for that? In a thread that may wait; what comes meanwhile replaces what waits.
+//! How does it get onto the disk without anybody waiting for that? In a thread that may wait; what comes meanwhile
+//! replaces what waits.
 
 use super::Budget;
 use crate::clock::Clock;
@@ -40,8 +41,8 @@ impl<N: Clone> Keeping<N> {
         self.waiting = Some((bytes.into(), note));
     }
 
-    /// What became of the next write: it is tried again after a failure, unless something newer waits. Pending while nothing waits. To be dropped at
-    /// any time: a write that has begun goes on.
+    /// What became of the next write: it is tried again after a failure, unless something newer waits. Pending while
+    /// nothing waits. To be dropped at any time: a write that has begun goes on.
     pub async fn next(&mut self, clock: &Clock) -> (N, io::Result<()>) {
         if self.writing.is_none() {
             self.begin(clock).await;

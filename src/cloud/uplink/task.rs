@@ -108,7 +108,7 @@ impl Backlog {
         if let Err(error) = outcome.as_ref()
             && !was_failing
         {
-            tracing::warn!(%error, "events for the cloud cannot be kept on disk; a restart forgets what it has not heard. Check the disk");
+            tracing::warn!(%error, "events cannot be kept on disk; a restart forgets what the cloud has not heard. Check the disk");
         }
     }
 }
