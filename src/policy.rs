@@ -4,10 +4,12 @@
 //! only tighten what the installer's file allows: it has no way to name a fuse, a meter or a fallback.
 
 pub mod calendar;
+mod mode;
 mod rights;
 mod rules;
 
 pub use headroom_policy::normalise;
+pub use mode::Mode;
 pub use rights::{Boosted, Held, Memory, Rights, Scene};
 pub use rules::{Boost, Excess, Limit, Now, PrincipalNow, PrincipalRule, Quota, Revocation, Rules, Running, Why};
 
@@ -213,6 +215,8 @@ pub struct Entitlement {
     pub limit: Option<Limit>,
     /// Has it been put first for a while?
     pub is_boosted: bool,
+    /// How it charges.
+    pub mode: Mode,
 }
 
 impl Policy {
@@ -353,13 +357,14 @@ impl Policy {
         let is_here = principal.evses.as_ref().is_none_or(|evses| evses.contains(&evse));
         let alias = principal.alias.clone().filter(|_| self.publish_alias);
         let entitlement = self.of_class(now.map_or(principal.class, |now| now.class), alias, rule);
+        let mode = self.rules.principals.get(index).and_then(|rule| rule.mode).unwrap_or(entitlement.mode);
         let verdict = match (is_here, is_over(principal.valid_until, wall), now.map(|now| now.verdict)) {
             (false, ..) => Verdict::NotAtThisLocation,
             (true, true, _) => Verdict::Expired,
             (true, false, Some(verdict)) if verdict != Verdict::Accepted => verdict,
             (true, false, _) => entitlement.verdict,
         };
-        Entitlement { verdict, ..entitlement }
+        Entitlement { verdict, mode, ..entitlement }
     }
 
     fn of_class(&self, index: usize, alias: Option<Arc<str>>, rule: &EvseRule) -> Entitlement {
@@ -375,6 +380,7 @@ impl Policy {
             floor: self.rules.floors.get(index).copied().flatten(),
             limit: None,
             is_boosted: false,
+            mode: self.rules.mode,
         }
     }
 
@@ -389,6 +395,7 @@ impl Policy {
             floor: None,
             limit: None,
             is_boosted: false,
+            mode: Mode::Fast,
         }
     }
 }

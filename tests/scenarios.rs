@@ -270,3 +270,13 @@ fn the_last_policy_that_came_holds_while_the_cloud_is_away() {
 fn cars_are_given_what_the_quickest_breaker_bears_beside_the_house_at_its_worst() {
     check("slow-meter-worst");
 }
+
+#[test]
+fn a_solar_car_starts_follows_and_stops_by_the_sun_and_takes_no_more_from_the_grid_than_that_takes() {
+    check("solar");
+}
+
+#[test]
+fn an_eco_car_has_its_least_and_shares_the_sun_beyond_it() {
+    check("eco");
+}

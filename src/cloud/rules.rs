@@ -35,6 +35,7 @@ pub(super) fn rules(document: &Document) -> Result<Rules, Faults> {
         floors: document.classes.iter().map(|class| class.floor_ma.map(Amps::milli)).collect(),
         ageing: document.ageing_s.map(|span| (span > 0).then(|| Duration::from_secs(span.into()))),
         principals: document.principals.iter().map(|principal| rule(principal, document)).collect(),
+        ..Rules::default()
     })
 }
 
@@ -67,6 +68,7 @@ fn rule(principal: &Principal, document: &Document) -> PrincipalRule {
         schedule: principal.schedule,
         quota: principal.quota,
         also: others.map(|member| (member.class, member.valid_until)).collect(),
+        mode: None,
     }
 }
 

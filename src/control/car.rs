@@ -223,7 +223,9 @@ impl Car {
     /// A cut's time is over, and the meter above has shown it or not. Without a meter of its own this is the only proof,
     /// and the only sign of disobedience.
     pub(super) fn judge(&mut self, evse: &Evse, is_unshown: bool, now: Moment) {
-        if evse.metering.is_some() {
+        // What the sun takes back hides what a car gives back for it.
+        let is_hidden = is_unshown && self.because == Reason::Solar;
+        if evse.metering.is_some() || is_hidden {
             return;
         }
         if !is_unshown {
@@ -286,10 +288,14 @@ impl Car {
         self.raised_at.is_none_or(|at| now >= at + evse.response)
     }
 
+    /// Has it stood at its setpoint for longer than its response by then?
+    pub(super) fn has_followed(&self, evse: &Evse, at: Moment) -> bool {
+        self.past.last().is_none_or(|(ended, _)| at >= *ended + evse.response)
+    }
+
     /// Has it obeyed the same setpoint for longer than its response?
     pub(super) fn is_at_rest(&self, evse: &Evse, now: Moment) -> bool {
-        let has_stood = self.past.last().is_none_or(|(ended, _)| now >= *ended + evse.response);
-        has_stood && self.disobeys_since.is_none() && self.rests_since.is_none()
+        self.has_followed(evse, now) && self.disobeys_since.is_none() && self.rests_since.is_none()
     }
 
     /// Does it want nothing, as far as its charger has said and no longer ago than it is believed?

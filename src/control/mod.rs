@@ -12,6 +12,7 @@ mod exposure;
 mod freshness;
 mod headroom;
 mod ledger;
+mod mode;
 mod need;
 pub mod observation;
 mod orders;
@@ -187,6 +188,10 @@ pub fn step_into(
             if because != Reason::Unreachable {
                 car.settle(Amps::ZERO, now);
             }
+            if because == Reason::SolarWait {
+                // It waits for nobody, and comes before nobody for it.
+                car.waiting_since = Some(now);
+            }
         }
     }
     let scene = Scene { site, plan, draws, rows, scale: state.scale, wishes, sights, queue, apart, now };
@@ -235,6 +240,7 @@ fn look(setting: &Setting, state: &mut State, observation: &Observation, work: &
     let told = site.evse_ids().zip(&state.cars).zip(&observation.reports).zip(&work.sights);
     refill(&mut work.wishes, told.map(|(((id, car), report), sight)| queue::wish(setting, id, car, report, *sight)));
     trial::try_meters(site, state, work, now);
+    mode::view(setting, state, observation, work);
     rows(setting, state, work);
     power::view(setting, state, work);
     unbalance::view(site, state, work);

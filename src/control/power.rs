@@ -43,7 +43,7 @@ impl Scale {
     }
 
     /// The grid meter's newest sample, if there is one.
-    fn hear(&mut self, site: &Site, sample: Option<&Sample>) {
+    pub(super) fn hear(&mut self, site: &Site, sample: Option<&Sample>) {
         let Some(measured) = sample.and_then(|sample| sample.millivolts) else { return };
         for phase in site.wiring.phases().iter() {
             let kept = &mut self.millivolts[phase];
@@ -53,6 +53,11 @@ impl Scale {
                 *kept = now;
             }
         }
+    }
+
+    /// Each phase to the neutral; where there is none, between each two lines.
+    pub(super) fn millivolts(&self) -> PerPhase<i32> {
+        self.millivolts
     }
 
     /// What this current takes on each of these phases.
@@ -91,7 +96,7 @@ impl Scale {
     }
 
     /// All that the sample's circuit takes: its watts where it tells them; else its currents, as if all were active power.
-    fn load(&self, sample: &Sample) -> Amps {
+    pub(super) fn load(&self, sample: &Sample) -> Amps {
         if let Some(watts) = sample.watts {
             return self.having_watts(watts.0.iter().map(|watts| i64::from(*watts)).sum());
         }

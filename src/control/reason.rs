@@ -36,6 +36,12 @@ pub enum Reason {
     Revoked,
     /// Somebody at the site has paused it.
     Paused,
+    /// Its mode is off.
+    Off,
+    /// It charges from the sun only, and waits for it.
+    SolarWait,
+    /// It has its share of what the sun gives, or the least that its mode leaves it.
+    Solar,
     /// Its minimum does not fit beside the others on this phase; it waits for its turn.
     Waiting(CircuitId, Phase),
     /// Paused a while ago; a restart is not worth it yet.
@@ -67,6 +73,7 @@ impl From<Why> for Reason {
             Why::Quota => Reason::Quota,
             Why::Revoked => Reason::Revoked,
             Why::Paused => Reason::Paused,
+            Why::Off => Reason::Off,
         }
     }
 }
@@ -89,6 +96,9 @@ impl Reason {
             | Reason::Quota
             | Reason::Revoked
             | Reason::Paused
+            | Reason::Off
+            | Reason::SolarWait
+            | Reason::Solar
             | Reason::Resting
             | Reason::Hold
             | Reason::AwaitsCut
@@ -120,6 +130,9 @@ impl Reason {
             Reason::Quota => "quota",
             Reason::Revoked => "revoked",
             Reason::Paused => "paused",
+            Reason::Off => "off",
+            Reason::SolarWait => "solar_wait",
+            Reason::Solar => "solar",
             Reason::Waiting(..) => "waiting",
             Reason::Resting => "resting",
             Reason::Hold => "hold",
@@ -174,6 +187,9 @@ impl Reason {
             Reason::Quota => "the energy agreed for this period is used up".into(),
             Reason::Revoked => "the right to charge was withdrawn".into(),
             Reason::Paused => "paused by hand".into(),
+            Reason::Off => "switched off: its mode is off".into(),
+            Reason::SolarWait => "waits for the sun".into(),
+            Reason::Solar => "no more from the sun now".into(),
             Reason::Waiting(circuit, phase) => {
                 let (name, _) = limit(circuit, phase);
                 format!("waiting: its minimum does not fit on {phase} of {name}")

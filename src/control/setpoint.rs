@@ -113,7 +113,7 @@ fn cut(scene: &Scene, cars: &mut [Car], memory: &mut [RowMemory], desk: &mut Des
         // No row is short, but what somebody may have can have become less. What a car leaves by itself is no unrest.
         for ask in queue {
             let alone = Share { evse: ask.evse, amps: ask.alone(), because: ask.capped };
-            let is_unrest = !matches!(ask.capped, Reason::Full | Reason::MeterTest(_));
+            let is_unrest = !matches!(ask.capped, Reason::Full | Reason::MeterTest(_) | Reason::Solar);
             lower(scene, &mut cars[ask.evse.0], memory, &alone, is_unrest);
         }
         return;

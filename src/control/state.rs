@@ -7,7 +7,7 @@ use super::ledger::Lease;
 use super::trial::Trial;
 use super::wiring::Watch;
 use super::work::Work;
-use super::{Order, exposure, power, unbalance};
+use super::{Order, exposure, mode, power, unbalance};
 use crate::site::{EvseId, Site};
 use crate::time::Moment;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,7 @@ pub struct State {
     pub(super) rows: Vec<RowMemory>,
     pub(super) scale: power::Scale,
     pub(super) unbalance: unbalance::Memory,
+    pub(super) modes: mode::Memory,
     pub(super) cars: Vec<Car>,
     /// By circuit.
     pub(super) exposures: Vec<exposure::Counter>,
@@ -58,6 +59,7 @@ impl State {
             rows: vec![RowMemory::default(); rows(site)],
             scale: power::Scale::new(site),
             unbalance: unbalance::Memory::default(),
+            modes: mode::Memory::new(site.evses.len()),
             cars: site.evses.iter().map(|evse| Car::unknown(evse, now)).collect(),
             exposures: site.circuits.iter().map(|_| exposure::Counter::default()).collect(),
             numbers: 0,
@@ -98,6 +100,7 @@ impl State {
     pub fn fits(&self, site: &Site) -> bool {
         (self.ages.len(), self.trials.len(), self.cars.len())
             == (site.meters.len(), site.meters.len(), site.evses.len())
+            && self.modes.fits(site.evses.len())
             && self.trials.iter().all(|trial| trial.fits(site.evses.len()))
             && self.watches.len() == site.meters.len()
             && self.watches.iter().zip(&site.meters).all(|(watch, meter)| watch.fits(site, meter.circuit))

@@ -2,6 +2,7 @@
 
 mod delta;
 mod ledger;
+mod mode;
 mod power;
 mod restart;
 mod sabotage;

@@ -5,6 +5,7 @@ use super::allocation::{Ask, Plan};
 use super::draw::Draw;
 use super::freshness::Proven;
 use super::headroom::{Below, RowView};
+use super::mode;
 use super::observation::Sample;
 use super::queue::{Rank, Sight, Wish};
 use super::reason::Reason;
@@ -19,6 +20,7 @@ pub(super) struct Work {
     pub plan: Plan,
     pub worst: Option<Worst>,
     pub desk: Desk,
+    pub sun: mode::Desk,
     // By meter.
     pub samples: Vec<Option<Sample>>,
     pub freshness: Vec<Freshness>,
@@ -46,6 +48,7 @@ impl Work {
         let plan = Plan::new(site);
         Work {
             desk: Desk::new(&plan),
+            sun: mode::Desk::new(&plan),
             plan,
             worst: Worst::of(site),
             samples: Vec::new(),

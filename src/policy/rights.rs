@@ -5,7 +5,7 @@
 //! [`Policy::now`] what it means now. It is another one only when something has changed, at an edge of an hour or by a word.
 
 use super::rules::{Excess, Limit, Now, PrincipalNow, Running, Why};
-use super::{Entitlement, Policy, Verdict, normalise};
+use super::{Entitlement, Mode, Policy, Verdict, normalise};
 use crate::site::EvseId;
 use crate::time::{Duration, Moment};
 use crate::units::Amps;
@@ -79,6 +79,9 @@ struct Admitted {
     principal: Option<String>,
     /// Its register when it was last counted.
     energy_wh: i64,
+    /// How somebody at the site wants it to charge.
+    #[serde(default)]
+    mode: Option<Mode>,
 }
 
 /// A session in this process.
@@ -210,6 +213,16 @@ impl Rights {
         let Some(Some(seat)) = self.seats.get_mut(evse.0) else { return false };
         self.is_changed |= seat.is_paused != is_paused;
         seat.is_paused = is_paused;
+        true
+    }
+
+    /// The session at this EVSE charges so from now on, until it ends. False: there is none.
+    pub fn set_mode(&mut self, evse: EvseId, mode: Mode) -> bool {
+        let Some(Some(seat)) = self.seats.get(evse.0) else { return false };
+        let Some(admitted) = self.memory.admitted.get_mut(&seat.id) else { return false };
+        if admitted.mode.replace(mode) != Some(mode) {
+            (self.is_changed, self.is_unsaved, self.is_urgent) = (true, true, true);
+        }
         true
     }
 
@@ -345,7 +358,7 @@ impl Rights {
                 if !was_admitted {
                     let principal = principal.map(|index| self.base.principals[index].id.clone());
                     let energy_wh = scene.sessions[evse.0].and_then(|session| session.energy_wh).unwrap_or(0);
-                    self.memory.admitted.insert(seat.id, Admitted { principal, energy_wh });
+                    self.memory.admitted.insert(seat.id, Admitted { principal, energy_wh, mode: None });
                     (self.is_unsaved, self.is_urgent) = (true, true);
                 }
                 seat.revoked_at = None;
@@ -372,17 +385,20 @@ impl Rights {
         let schedule = rule.and_then(|rule| rules.schedules.get(rule.schedule?));
         let is_early = schedule.zip(scene.wall).is_some_and(|(schedule, wall)| !schedule.allows(&rules.zone, wall));
         let is_used_up = principal.is_some_and(|index| self.class(index, scene.wall).1 == Some(Excess::Deny));
-        let why = match (seat.is_paused, is_early, is_used_up) {
-            (true, ..) => Some(Why::Paused),
-            (false, true, _) => Some(Why::Schedule),
-            (false, false, true) => Some(Why::Quota),
-            (false, false, false) => None,
-        };
+        let mode = self.memory.admitted.get(&seat.id).and_then(|admitted| admitted.mode).unwrap_or(right.mode);
+        let whys = [
+            (seat.is_paused, Why::Paused),
+            (mode == Mode::Off, Why::Off),
+            (is_early, Why::Schedule),
+            (is_used_up, Why::Quota),
+        ];
+        let why = whys.into_iter().find(|(holds, _)| *holds).map(|(_, why)| why);
         let boost = rules.boost.as_ref().filter(|_| seat.boosted_until.is_some_and(|until| scene.now < until));
         Entitlement {
             priority: boost.map_or(right.priority, |boost| boost.priority.max(right.priority)),
             is_boosted: boost.is_some(),
             limit: why.map(|why| Limit { most: Amps::ZERO, why }),
+            mode,
             ..right
         }
     }

@@ -2,7 +2,7 @@
 //! withdrawn; and what all that means at this moment ([`Now`], reckoned by [`super::Rights`]).
 
 use super::calendar::{Period, Schedule, Zone};
-use super::{Entitlement, Verdict};
+use super::{Entitlement, Mode, Verdict};
 use crate::time::Duration;
 use crate::units::Amps;
 use chrono::{DateTime, Utc};
@@ -29,6 +29,10 @@ pub struct Rules {
     pub ageing: Option<Option<Duration>>,
     /// Of each principal; those that are missing have none.
     pub principals: Vec<PrincipalRule>,
+    /// How sessions charge of which nothing else is said.
+    pub mode: Mode,
+    /// What a car in [`Mode::Eco`] has at least, if that is more than its least.
+    pub min_grid: Amps,
 }
 
 /// What holds for a principal beside his class.
@@ -40,6 +44,8 @@ pub struct PrincipalRule {
     pub quota: Option<usize>,
     /// Further classes that he is in (indices), and until when: of the valid ones the highest priority counts.
     pub also: Vec<(usize, Option<DateTime<Utc>>)>,
+    /// How his sessions charge; `None`: as all do.
+    pub mode: Option<Mode>,
 }
 
 /// How much energy somebody may take.
@@ -134,6 +140,8 @@ pub enum Why {
     Revoked,
     /// Somebody at the site has paused it.
     Paused,
+    /// Its mode is [`Mode::Off`].
+    Off,
 }
 
 /// A session is held down.

@@ -6,7 +6,7 @@
 use super::file_action::{RawAction, wall};
 use super::file_plant::{RawHouse, RawPlant, RawSky};
 use super::script::Script;
-use crate::policy::{Class, EvseRule, Policy, Principal, Token, normalise};
+use crate::policy::{Class, EvseRule, Mode, Policy, Principal, PrincipalRule, Token, normalise};
 use crate::site::{
     Circuit, CircuitId, Evse, EvseId, LapseClass, Limits, MOST_LISTED, Meter, MeterId, Rotation, Site, Step, Tuning,
     Wiring,
@@ -107,6 +107,8 @@ struct RawControl {
     dwell_s: Option<f64>,
     ageing_s: Option<f64>,
     main_limit_percent: Option<u8>,
+    mode: Option<Mode>,
+    min_grid_a: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -167,6 +169,7 @@ struct RawClass {
     weight: Option<u32>,
     ceiling_a: Option<f64>,
     valid_until: Option<String>,
+    mode: Option<Mode>,
     #[serde(default)]
     tokens: Vec<String>,
 }
@@ -266,6 +269,8 @@ impl File {
     fn policy(&self, site: &Site) -> Result<Policy, String> {
         let mut policy = Policy::open(site.evses.len());
         policy.main_limit_percent = self.control.main_limit_percent.unwrap_or(100);
+        policy.rules.mode = self.control.mode.unwrap_or_default();
+        policy.rules.min_grid = self.control.min_grid_a.map_or(Amps::ZERO, amps);
         if self.class.is_empty() {
             return Ok(policy);
         }
@@ -287,6 +292,7 @@ impl File {
                 evses: None,
                 valid_until: raw.valid_until.as_deref().map_or(Ok(None), wall)?,
             });
+            policy.rules.principals.push(PrincipalRule { mode: raw.mode, ..PrincipalRule::default() });
             let tokens = raw.tokens.iter().map(|uid| (normalise(uid), Token::of(index)));
             policy.tokens.extend(tokens);
         }

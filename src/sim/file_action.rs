@@ -5,7 +5,7 @@ use super::charger::{Ears, Network};
 use super::file::{Currents, amps, circuit_named, evse_named, one_of, seconds};
 use super::meter::Voice;
 use super::script::Action;
-use crate::policy::{Policy, Verdict, normalise};
+use crate::policy::{Mode, Policy, Verdict, normalise};
 use crate::site::{MeterId, Site};
 use crate::time::{Duration, Moment};
 use crate::units::{Phase, PhaseSet};
@@ -59,6 +59,7 @@ pub struct RawAction {
 #[serde(deny_unknown_fields, default)]
 struct RawPolicy {
     main_limit_percent: Option<u8>,
+    mode: Option<Mode>,
     /// Cards.
     blocked: Vec<String>,
 }
@@ -152,6 +153,7 @@ impl RawPolicy {
     fn after(&self, first: &Policy) -> Result<Policy, String> {
         let mut policy = first.clone();
         policy.main_limit_percent = self.main_limit_percent.unwrap_or(policy.main_limit_percent);
+        policy.rules.mode = self.mode.unwrap_or(policy.rules.mode);
         for card in &self.blocked {
             let token = policy.tokens.get_mut(&normalise(card)).ok_or(format!("no class has the token `{card}`"))?;
             token.status = Verdict::Blocked;

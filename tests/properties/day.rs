@@ -50,6 +50,7 @@ fn rules(dice: &mut Dice, policy: &mut Policy, script: &mut Script) {
             schedule: dice.chance(40).then_some(0),
             quota: dice.chance(40).then_some(0),
             also: if dice.chance(30) { vec![(1, None)] } else { vec![] },
+            mode: None,
         })
         .collect();
     let window = Window { days: [true; 7], from: minute(dice).min(1439), to: minute(dice).min(1439) };
