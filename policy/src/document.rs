@@ -8,7 +8,7 @@ use crate::entries::{self, Access, Class, Evse, MOST_CLASSES, MOST_EVSES, Names,
 use crate::fault::{Code, Faults, Findings, Warnings, shown};
 use crate::fields::{Fields, Ids, MOST_ID, MOST_WHOLE, Wrong, amps, flag, list, text, time, whole};
 use crate::json::{self, MOST_BYTES, Node};
-use crate::rules::{self, Boost, MOST_RULES, OfflineProfile, Quota, Revocation, Schedule};
+use crate::rules::{self, Boost, MOST_RULES, Modes, OfflineProfile, Quota, Revocation, Schedule};
 use chrono::{DateTime, Utc};
 
 /// The most tokens; a site is a home, a yard or a garage.
@@ -30,7 +30,7 @@ const MAJOR: &str = "1";
 const USUAL_TIMEZONE: &str = "UTC";
 
 /// The sections that are obeyed here; `critical` may name no other.
-const OBEYED: [&str; 24] = [
+const OBEYED: [&str; 25] = [
     "schema",
     "gateway_id",
     "location_id",
@@ -55,6 +55,7 @@ const OBEYED: [&str; 24] = [
     "revocation",
     "offline_profile",
     "ageing_s",
+    "mode",
 ];
 
 /// Who a document has to be for.
@@ -106,6 +107,8 @@ pub struct Document {
     pub boost: Boost,
     /// What becomes of a session whose right has ended.
     pub revocation: Revocation,
+    /// How cars charge of which nothing else is said.
+    pub mode: Modes,
     /// Share of the main fuse that may be used, in percent, 0…1000.
     pub main_fuse_percent: Option<u16>,
     /// The most that may be imported, each phase, in milliamperes.
@@ -186,6 +189,7 @@ fn read(mut top: Fields, addressee: &Addressee, found: &mut Findings) -> Option<
     let schedules = schedules.into_iter().filter_map(|(id, entry)| rules::schedule(id, entry, found)).collect();
     let quotas = quotas.into_iter().filter_map(|(id, entry)| rules::quota(id, entry, &names.classes, found)).collect();
     let revocation = rules::revocation(&mut top, found);
+    let mode = rules::mode(&mut top, found);
     let timezone = top.optional("timezone", found, text(MOST_ID));
     let (main_fuse_percent, import_max_ma) = limits(&mut top, found);
     let publish_alias = privacy(&mut top, found);
@@ -212,6 +216,7 @@ fn read(mut top: Fields, addressee: &Addressee, found: &mut Findings) -> Option<
         quotas,
         boost,
         revocation,
+        mode,
         main_fuse_percent,
         import_max_ma,
         publish_alias,
@@ -313,11 +318,6 @@ fn privacy(top: &mut Fields, found: &mut Findings) -> bool {
 
 /// Sections that this version does not enforce, and what that means for whoever wrote them.
 fn ignored(top: &mut Fields, found: &mut Findings) {
-    if top.object("mode", found).is_some() {
-        found.warnings.effect(
-            "mode: not enforced by this version: cars charge from the grid as well as from the sun, which may be MORE",
-        );
-    }
     if top.optional("uk_regs", found, flag) == Some(true) {
         found.warnings.effect("uk_regs: not enforced by this version: no off-peak hours, no random delay");
     }

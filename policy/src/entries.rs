@@ -3,6 +3,7 @@
 use crate::fault::{Code, Findings};
 use crate::fields::{Fields, Ids, MOST_ID, Wrong, amps, flag, list, one_of, text, time, whole, wrong_type};
 use crate::json::Node;
+use crate::rules::Mode;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
 
@@ -60,6 +61,8 @@ pub struct Principal {
     pub quota: Option<usize>,
     /// Who pays; `None`: the document does not say.
     pub billing: Option<Billing>,
+    /// How its cars charge; `None`: as all do.
+    pub mode: Option<Mode>,
 }
 
 /// A principal in a class.
@@ -268,12 +271,10 @@ pub(crate) fn principal(mut principal: Fields, names: &Names, found: &mut Findin
     let schedule = principal.optional("schedule", found, names.schedules.one("schedule"));
     let quota = principal.optional("quota", found, names.quotas.one("quota"));
     let billing = principal.optional("billing", found, one_of(&[("free", Billing::Free), ("paid", Billing::Paid)]));
-    let profiles = [("CHEAP", ()), ("FAST", ()), ("GREEN", ()), ("REGULAR", ())];
-    if principal.optional("default_profile_type", found, one_of(&profiles)).is_some() {
-        found.warnings.effect("principals.default_profile_type: not used by this version");
-    }
+    let profiles = [("CHEAP", None), ("FAST", Some(Mode::Fast)), ("GREEN", Some(Mode::Solar)), ("REGULAR", None)];
+    let mode = principal.optional("default_profile_type", found, one_of(&profiles)).flatten();
     principal.end(found);
-    Some(Principal { id: id?, alias, classes: classes?, evses: evses?, valid_until, schedule, quota, billing })
+    Some(Principal { id: id?, alias, classes: classes?, evses: evses?, valid_until, schedule, quota, billing, mode })
 }
 
 /// `class`: one, or a list of some; `None` only together with a fault.

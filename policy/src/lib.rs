@@ -38,7 +38,8 @@ pub use fault::{Code, Fault, Faults, Warnings, shown};
 pub use json::MOST_BYTES;
 pub use keys::Keys;
 pub use rules::{
-    AfterGrace, Boost, MidSession, OfflineProfile, OnExceed, Outside, Period, Quota, Revocation, Schedule, Window,
+    AfterGrace, Boost, MidSession, Mode, Modes, OfflineProfile, OnExceed, Outside, Period, Quota, Revocation, Schedule,
+    Window,
 };
 #[cfg(any(test, fuzzing, feature = "sign"))]
 pub use seal::{SigningKey, seal};

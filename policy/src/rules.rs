@@ -1,8 +1,8 @@
-//! When, how much, how fast, and how long after a revocation? Schedules, quotas, boosts and revocation.
+//! When, how much, how fast, from what, and how long after a revocation? Schedules, quotas, boosts, modes and revocation.
 
 use crate::entries::{MOST_CLASSES, Names};
 use crate::fault::{Code, Findings};
-use crate::fields::{Fields, Ids, Wrong, kilowatt_hours, list, one_of, whole, wrong_type};
+use crate::fields::{Fields, Ids, Wrong, amps, kilowatt_hours, list, one_of, whole, wrong_type};
 use crate::json::Node;
 
 /// The most schedules, and the most quotas: there are no more classes either.
@@ -134,6 +134,26 @@ pub enum AfterGrace {
     OwnerOnly,
 }
 
+/// How cars charge.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Modes {
+    /// Those of which nothing else is said; `None`: the document does not say.
+    pub strategy: Option<Mode>,
+    /// What a car has at least that charges as [`Mode::Eco`], in milliamperes; `None`: its own least.
+    pub min_grid_ma: Option<i32>,
+}
+
+/// How a car charges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// With all that it may have.
+    Fast,
+    /// With its least, and more only from the sun.
+    Eco,
+    /// From the sun only.
+    Solar,
+}
+
 pub(crate) fn schedule(id: String, mut schedule: Fields, found: &mut Findings) -> Option<Schedule> {
     schedule.required("allow", found, |_| Ok(()));
     let windows = schedule.objects("allow", MOST_WINDOWS, found);
@@ -221,6 +241,16 @@ pub(crate) fn revocation(top: &mut Fields, found: &mut Findings) -> Revocation {
     fields.end(found);
     set(&mut revocation.max_s, max_s);
     revocation
+}
+
+pub(crate) fn mode(top: &mut Fields, found: &mut Findings) -> Modes {
+    let Some(mut mode) = top.object("mode", found) else { return Modes::default() };
+    // What they call it in the portal, and here.
+    let words = [("fast", Mode::Fast), ("solar_first", Mode::Eco), ("eco", Mode::Eco), ("solar", Mode::Solar)];
+    let strategy = mode.optional("strategy", found, one_of(&words));
+    let min_grid_ma = mode.optional("min_grid_a", found, amps);
+    mode.end(found);
+    Modes { strategy, min_grid_ma }
 }
 
 /// In place of the default, where the document says.

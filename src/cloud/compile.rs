@@ -65,7 +65,7 @@ pub fn compile(document: &Document, ground: &Ground) -> Result<(Policy, Warnings
             (one, other) => one.or(other),
         },
         publish_alias: document.publish_alias && ground.local.publish_alias,
-        rules: rules::rules(document)?,
+        rules: rules::rules(document, &ground.local.rules)?,
         now: Now::default(),
     };
     Ok((policy, warnings))

@@ -2,7 +2,7 @@
 
 use super::super::fixture::{EXAMPLE, example, ground, ocpp, us};
 use super::*;
-use crate::policy::Verdict;
+use crate::policy::{Mode, Verdict};
 use crate::units::Amps;
 use headroom_policy::parse;
 use proptest::prelude::*;
@@ -107,6 +107,24 @@ fn without_limits_the_installers_hold() {
     value.as_object_mut().unwrap().remove("limits");
     let policy = compiled(&value, &ground).unwrap();
     assert_eq!((policy.main_limit_percent, policy.import_max), (80, ground.local.import_max));
+}
+
+#[test]
+fn cars_charge_as_the_document_says_or_else_as_the_installer_does() {
+    let mut ground = ground();
+    (ground.local.rules.mode, ground.local.rules.min_grid) = (Mode::Solar, Amps::whole(7));
+    let mut value = example();
+    value["mode"] = json!({"strategy": "solar_first", "min_grid_a": 8});
+    value["principals"][1]["default_profile_type"] = json!("GREEN");
+    value["principals"][2]["default_profile_type"] = json!("REGULAR");
+    let policy = compiled(&value, &ground).unwrap();
+    assert_eq!((policy.rules.mode, policy.rules.min_grid), (Mode::Eco, Amps::whole(8)));
+    let mode = |evse, token| policy.entitlement(EvseId(evse), token, None).mode;
+    assert_eq!([mode(0, Some("04A2B3C4D5E680")), mode(0, Some("04FFEE02"))], [Mode::Fast, Mode::Solar]);
+    assert_eq!([mode(0, Some("FFFF")), mode(1, None)], [Mode::Eco, Mode::Eco], "strangers");
+    value.as_object_mut().unwrap().remove("mode");
+    let rules = compiled(&value, &ground).unwrap().rules;
+    assert_eq!((rules.mode, rules.min_grid), (Mode::Solar, Amps::whole(7)));
 }
 
 proptest! {

@@ -1,17 +1,17 @@
 //! What do a document's hours, quotas, boosts and withdrawn rights mean here? Its words become the policy's rules.
 
 use crate::policy::calendar::{Period, Schedule, Window, Zone};
-use crate::policy::{Boost, Excess, PrincipalRule, Quota, Revocation, Rules};
+use crate::policy::{Boost, Excess, Mode, PrincipalRule, Quota, Revocation, Rules};
 use crate::time::Duration;
 use crate::units::Amps;
 use chrono::{DateTime, Utc};
 use headroom_policy::{Code, Document, Faults, MidSession, OnExceed, Outside, Principal, shown};
 
-/// The rules of a document.
+/// The rules of a document; where it says nothing of modes, those of the installer hold (`local`).
 ///
 /// # Errors
 /// A time zone that nobody here knows: its hours would be others than were meant.
-pub(super) fn rules(document: &Document) -> Result<Rules, Faults> {
+pub(super) fn rules(document: &Document, local: &Rules) -> Result<Rules, Faults> {
     let zone = Zone::named(&document.timezone).ok_or_else(|| {
         let text = format!("\"{}\" is no time zone that this version knows", shown(&document.timezone));
         Faults::one(Code::UnknownValue, "/timezone", text)
@@ -35,7 +35,8 @@ pub(super) fn rules(document: &Document) -> Result<Rules, Faults> {
         floors: document.classes.iter().map(|class| class.floor_ma.map(Amps::milli)).collect(),
         ageing: document.ageing_s.map(|span| (span > 0).then(|| Duration::from_secs(span.into()))),
         principals: document.principals.iter().map(|principal| rule(principal, document)).collect(),
-        ..Rules::default()
+        mode: document.mode.strategy.map_or(local.mode, mode),
+        min_grid: document.mode.min_grid_ma.map_or(local.min_grid, Amps::milli),
     })
 }
 
@@ -68,7 +69,15 @@ fn rule(principal: &Principal, document: &Document) -> PrincipalRule {
         schedule: principal.schedule,
         quota: principal.quota,
         also: others.map(|member| (member.class, member.valid_until)).collect(),
-        mode: None,
+        mode: principal.mode.map(mode),
+    }
+}
+
+fn mode(mode: headroom_policy::Mode) -> Mode {
+    match mode {
+        headroom_policy::Mode::Fast => Mode::Fast,
+        headroom_policy::Mode::Eco => Mode::Eco,
+        headroom_policy::Mode::Solar => Mode::Solar,
     }
 }
 

@@ -4,7 +4,7 @@ use super::check_chargers::{amps, seconds};
 use super::code;
 use super::diagnostic::Diagnostic;
 use super::raw::{Faults, Row};
-use crate::policy::{Class, EvseRule, Policy, Principal, Token, normalise};
+use crate::policy::{Class, EvseRule, Mode, Policy, Principal, Token, normalise};
 use crate::site::Tuning;
 use crate::units::Amps;
 
@@ -21,6 +21,7 @@ pub fn policy(row: &Row, evses: usize, has_cloud: bool, faults: &mut Faults) -> 
     let mut policy =
         Policy { main_limit_percent: u8::try_from(row.whole("main_limit_percent").ok()?).ok()?, ..Policy::open(evses) };
     row.text("access").ok()?;
+    policy.rules.mode = Mode::of(row.text("mode").ok()?).unwrap_or_default();
     if is_known_only {
         let closed = EvseRule { open: None, plug_and_charge: None, ceiling: None };
         policy = Policy { classes: Vec::new(), evses: vec![closed; evses], unknown: None, ..policy };

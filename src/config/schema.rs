@@ -288,6 +288,7 @@ pub const POLICY: Section = Section {
     keys: &[
         key("access", Choice(&["open", "known"]), text("open")),
         key("main_limit_percent", Whole(1, 100), whole(100)),
+        key("mode", Choice(&["fast", "eco", "solar"]), text("fast")),
         key("token", Tables(&TOKEN), Says("none")),
     ],
 };

@@ -79,8 +79,15 @@ struct Admitted {
     principal: Option<String>,
     /// Its register when it was last counted.
     energy_wh: i64,
-    /// How somebody at the site wants it to charge.
+    /// What somebody at the site wants of it.
     #[serde(default)]
+    wish: Wish,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Wish {
+    is_paused: bool,
+    /// How it is to charge; `None`: as the policy says.
     mode: Option<Mode>,
 }
 
@@ -91,7 +98,6 @@ struct Seat {
     token: Option<String>,
     revoked_at: Option<Moment>,
     boosted_until: Option<Moment>,
-    is_paused: bool,
 }
 
 /// What became of the wish for a boost.
@@ -210,17 +216,19 @@ impl Rights {
 
     /// Pauses the session at this EVSE, or lets it go on; with the session that ends as well. False: there is none.
     pub fn pause(&mut self, evse: EvseId, is_paused: bool) -> bool {
-        let Some(Some(seat)) = self.seats.get_mut(evse.0) else { return false };
-        self.is_changed |= seat.is_paused != is_paused;
-        seat.is_paused = is_paused;
-        true
+        self.wish(evse, |wish| Wish { is_paused, ..wish })
     }
 
     /// The session at this EVSE charges so from now on, until it ends. False: there is none.
     pub fn set_mode(&mut self, evse: EvseId, mode: Mode) -> bool {
+        self.wish(evse, |wish| Wish { mode: Some(mode), ..wish })
+    }
+
+    fn wish(&mut self, evse: EvseId, change: impl FnOnce(Wish) -> Wish) -> bool {
         let Some(Some(seat)) = self.seats.get(evse.0) else { return false };
         let Some(admitted) = self.memory.admitted.get_mut(&seat.id) else { return false };
-        if admitted.mode.replace(mode) != Some(mode) {
+        let wish = change(admitted.wish);
+        if std::mem::replace(&mut admitted.wish, wish) != wish {
             (self.is_changed, self.is_unsaved, self.is_urgent) = (true, true, true);
         }
         true
@@ -250,7 +258,6 @@ impl Rights {
                 token: session.token.map(normalise),
                 revoked_at: None,
                 boosted_until: None,
-                is_paused: false,
             });
         }
     }
@@ -358,7 +365,7 @@ impl Rights {
                 if !was_admitted {
                     let principal = principal.map(|index| self.base.principals[index].id.clone());
                     let energy_wh = scene.sessions[evse.0].and_then(|session| session.energy_wh).unwrap_or(0);
-                    self.memory.admitted.insert(seat.id, Admitted { principal, energy_wh, mode: None });
+                    self.memory.admitted.insert(seat.id, Admitted { principal, energy_wh, wish: Wish::default() });
                     (self.is_unsaved, self.is_urgent) = (true, true);
                 }
                 seat.revoked_at = None;
@@ -385,9 +392,10 @@ impl Rights {
         let schedule = rule.and_then(|rule| rules.schedules.get(rule.schedule?));
         let is_early = schedule.zip(scene.wall).is_some_and(|(schedule, wall)| !schedule.allows(&rules.zone, wall));
         let is_used_up = principal.is_some_and(|index| self.class(index, scene.wall).1 == Some(Excess::Deny));
-        let mode = self.memory.admitted.get(&seat.id).and_then(|admitted| admitted.mode).unwrap_or(right.mode);
+        let wish = self.memory.admitted.get(&seat.id).map(|admitted| admitted.wish).unwrap_or_default();
+        let mode = wish.mode.unwrap_or(right.mode);
         let whys = [
-            (seat.is_paused, Why::Paused),
+            (wish.is_paused, Why::Paused),
             (mode == Mode::Off, Why::Off),
             (is_early, Why::Schedule),
             (is_used_up, Why::Quota),

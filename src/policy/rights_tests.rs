@@ -394,3 +394,44 @@ fn a_pause_by_hand_lasts_until_it_is_lifted_or_the_session_ends() {
     world.ends(LEFT).begins(LEFT, "KARI");
     assert_eq!(world.limit(LEFT), None);
 }
+
+#[test]
+fn a_mode_asked_for_at_the_site_holds_for_that_session_and_no_longer() {
+    let mut world = World::new(policy());
+    world.change(|policy| {
+        policy.rules.mode = Mode::Eco;
+        policy.rules.principals[1].mode = Some(Mode::Solar);
+    });
+    assert!(!world.rights.set_mode(LEFT, Mode::Fast), "nobody is there");
+    world.begins(LEFT, "KARI").begins(RIGHT, "PER");
+    assert_eq!([LEFT, RIGHT].map(|evse| world.right(evse).mode), [Mode::Eco, Mode::Solar], "as the policy says");
+    assert!(world.rights.set_mode(LEFT, Mode::Fast) && world.rights.set_mode(RIGHT, Mode::Off));
+    world.step();
+    assert_eq!([LEFT, RIGHT].map(|evse| world.right(evse).mode), [Mode::Fast, Mode::Off]);
+    assert_eq!([LEFT, RIGHT].map(|evse| world.limit(evse)), [None, Some((0, Why::Off))]);
+    world.rights.set_mode(RIGHT, Mode::Eco);
+    assert_eq!(world.step().limit(RIGHT), None);
+    world.ends(LEFT).begins(LEFT, "KARI");
+    assert_eq!(world.right(LEFT).mode, Mode::Eco);
+}
+
+#[test]
+fn what_was_asked_for_at_the_site_survives_a_restart() {
+    let mut world = World::new(policy());
+    world.begins(LEFT, "KARI").begins(RIGHT, "PER");
+    assert!(world.rights.pause(LEFT, true) && world.rights.set_mode(RIGHT, Mode::Solar));
+    assert!(world.step().rights.is_urgent());
+    let kept = serde_json::to_string(&world.rights.unsaved().unwrap()).unwrap();
+    world.rights = Rights::new(world.policy.clone(), serde_json::from_str(&kept).unwrap());
+    world.step();
+    assert_eq!((world.limit(LEFT), world.right(RIGHT).mode), (Some((0, Why::Paused)), Mode::Solar));
+}
+
+#[test]
+fn what_was_kept_before_there_were_modes_is_read() {
+    let kept = r#"{"people":{},"admitted":{"1":{"principal":"kari","energy_wh":5}}}"#;
+    let mut world = World::new(policy());
+    world.rights = Rights::new(world.policy.clone(), serde_json::from_str(kept).unwrap());
+    world.begins(LEFT, "KARI");
+    assert_eq!((world.limit(LEFT), world.right(LEFT).mode), (None, Mode::Fast));
+}

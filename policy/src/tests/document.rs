@@ -103,23 +103,21 @@ fn a_class_may_say_itself_that_it_is_boosted() {
 #[test]
 fn what_the_document_carries_may_be_critical() {
     let mut value = example();
-    value["critical"] = json!(["schedules", "quotas", "boost", "revocation", "timezone", "access"]);
+    value["critical"] = json!(["schedules", "quotas", "boost", "revocation", "timezone", "access", "mode"]);
     parse(value.to_string().as_bytes(), &us()).unwrap();
 }
 
 #[test]
 fn what_is_not_enforced_is_told_once_each_and_what_grants_more_says_so() {
     let warnings = parse(EXAMPLE.as_bytes(), &us()).unwrap().warnings.to_string();
-    for (section, effect) in [
-        ("access.remote_start:", "nobody can"),
-        ("mode:", "from the grid"),
-        ("principals.default_profile_type:", "not used"),
-    ] {
+    for (section, effect) in [("access.remote_start:", "nobody can")] {
         let told: Vec<_> = warnings.split("; ").filter(|text| text.starts_with(section)).collect();
         assert!(matches!(told[..], [text] if text.contains(effect)), "{section} {told:?}");
     }
     // What it says is obeyed, or grants nothing.
-    for section in ["limits", "schedules", "quotas", "boost", "revocation", "tokens", "access.unknown"] {
+    for section in
+        ["limits", "schedules", "quotas", "boost", "revocation", "tokens", "access.unknown", "mode", "profile_type"]
+    {
         assert!(!warnings.contains(section), "{warnings}");
     }
     assert!(!warnings.contains("unknown field"), "{warnings}");
@@ -160,7 +158,7 @@ fn each_fault_refuses_the_document_and_names_its_place() {
         ("/expires_at", json!("2026-11-21T18:00:00Z"), Code::OutOfRange, "/expires_at"),
         ("/refresh_after_s", json!(1), Code::OutOfRange, "/refresh_after_s"),
         ("/grace_s", json!(15 * 86_400), Code::OutOfRange, "/grace_s"),
-        ("/critical", json!(["mode"]), Code::Critical, "/critical"),
+        ("/critical", json!(["uk_regs"]), Code::Critical, "/critical"),
         ("/critical", json!("limits"), Code::WrongType, "/critical"),
         ("/access", json!([]), Code::WrongType, "/access"),
         ("/access/default_mode", json!("closed"), Code::UnknownValue, "/access/default_mode"),
@@ -210,6 +208,10 @@ fn each_fault_refuses_the_document_and_names_its_place() {
         ("/limits/import_max_a", json!([25, null, 25]), Code::WrongType, "/limits/import_max_a"),
         ("/mode", json!(7), Code::WrongType, "/mode"),
         ("/ageing_s", json!(86_401), Code::OutOfRange, "/ageing_s"),
+        ("/mode/strategy", json!("off"), Code::UnknownValue, "/mode/strategy"),
+        ("/mode/min_grid_a", json!(-6), Code::OutOfRange, "/mode/min_grid_a"),
+        ("/mode/min_grid_a", json!("6"), Code::WrongType, "/mode/min_grid_a"),
+        ("/principals/0/default_profile_type", json!("fast"), Code::UnknownValue, "/principals/0/default_profile_type"),
         ("/offline_profile/site_limit_pct", json!(101), Code::OutOfRange, "/offline_profile/site_limit_pct"),
         ("/offline_profile/unknown", json!("nobody"), Code::Dangling, "/offline_profile/unknown"),
         ("/privacy/publish_alias", json!(1), Code::WrongType, "/privacy/publish_alias"),

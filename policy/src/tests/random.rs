@@ -223,6 +223,11 @@ fn document(mut dice: Dice) -> Value {
         |dice| json!({"mid_session": dice.of(&["degrade", "stop"]), "max_s": dice.up_to(9_999)}),
     );
     dice.may(&mut top, "limits", |dice| json!({"main_fuse_pct": dice.up_to(100), "import_max_a": dice.up_to(63)}));
+    dice.may(
+        &mut top,
+        "mode",
+        |dice| json!({"strategy": dice.of(&["fast", "solar_first", "eco", "solar"]), "min_grid_a": dice.up_to(32)}),
+    );
     dice.may(&mut top, "timezone", |dice| json!(dice.of(&["Europe/Oslo", "UTC"])));
     dice.may(&mut top, "critical", |dice| json!([dice.of(&["limits", "quotas", "tokens"])]));
     Value::Object(top)
@@ -280,6 +285,7 @@ fn principal(index: usize, classes: usize, evses: usize, rules: usize, dice: &mu
     dice.may(&mut principal, "schedule", |dice| dice.id('s', rules));
     dice.may(&mut principal, "quota", |dice| dice.id('q', rules));
     dice.may(&mut principal, "billing", |dice| json!(dice.of(&["free", "paid"])));
+    dice.may(&mut principal, "default_profile_type", |dice| json!(dice.of(&["FAST", "GREEN"])));
     Value::Object(principal)
 }
 

@@ -28,7 +28,7 @@ fn full() -> Value {
 fn good_documents_fit_the_schema() {
     let validator = validator();
     let mut nulls = full();
-    for field in ["not_before", "critical", "tokens", "quotas", "schedules", "privacy"] {
+    for field in ["not_before", "critical", "tokens", "quotas", "schedules", "mode", "privacy"] {
         nulls[field] = json!(null);
     }
     nulls["principals"][1]["schedule"] = json!(null);
@@ -56,7 +56,7 @@ fn bad_documents_do_not_fit_the_schema() {
         ("/expires_at", json!(null)),
         ("/grace_s", json!(1_209_601)),
         ("/refresh_after_s", json!(9)),
-        ("/critical", json!(["mode"])),
+        ("/critical", json!(["uk_regs"])),
         ("/access/default_mode", json!("closed")),
         ("/access/remote_start", json!("owner")),
         ("/classes", json!({})),
@@ -89,6 +89,9 @@ fn bad_documents_do_not_fit_the_schema() {
         ("/boost/max_duration_s", json!(59)),
         ("/revocation/mid_session", json!("go on")),
         ("/revocation/max_s", json!(86_401)),
+        ("/mode", json!(7)),
+        ("/mode/strategy", json!("off")),
+        ("/mode/min_grid_a", json!(-6)),
         ("/limits/main_fuse_pct", json!(95.5)),
         ("/limits/import_max_a", json!([25, 25])),
         ("/ageing_s", json!(-1)),
