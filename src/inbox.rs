@@ -2,7 +2,7 @@
 
 use crate::control::Order;
 use crate::control::observation::{Observation, Word};
-use crate::policy::Policy;
+use crate::policy::{Mode, Policy};
 use crate::site::{EvseId, Site};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +18,8 @@ pub enum Command {
     Boost(EvseId),
     /// The session at this EVSE pauses (true), or goes on.
     Pause(EvseId, bool),
+    /// The session at this EVSE charges so.
+    Mode(EvseId, Mode),
 }
 
 /// Where edges leave their last word. Cheap to clone.

@@ -14,6 +14,7 @@ use headroom::control::Order;
 use headroom::control::observation::{Accepted, Link, Plug, Report};
 use headroom::inbox::{Command, Inbox, Outbox};
 use headroom::mqtt;
+use headroom::policy::Mode;
 use headroom::site::EvseId;
 use headroom::status::{Alarm, CircuitStatus, EvseStatus, Severity, Status};
 use headroom::time::Duration;
@@ -244,7 +245,8 @@ async fn what_a_hostile_publisher_sends_costs_nothing_but_itself() {
 }
 
 #[tokio::test]
-async fn people_boost_and_pause_where_the_installer_has_allowed_it_and_not_by_what_was_left_at_the_broker() {
+async fn people_boost_pause_and_choose_the_mode_where_the_installer_has_allowed_it_and_not_by_what_was_left_at_the_broker()
+ {
     let broker = broker();
     let person = Peer::at(broker, "person", &[]).await;
     person.say("headroom/home/evse/left/pause/set", "ON", true).await;
@@ -273,11 +275,13 @@ async fn people_boost_and_pause_where_the_installer_has_allowed_it_and_not_by_wh
     );
     sleep(Duration::from_millis(200)).await;
     gateway.inbox.commands();
-    for (command, word) in [("pause", "on"), ("pause", "ON"), ("boost", "NOW"), ("pause", "OFF")] {
+    for (command, word) in
+        [("pause", "on"), ("pause", "ON"), ("boost", "NOW"), ("pause", "OFF"), ("mode", "Solar"), ("mode", "solar")]
+    {
         person.say(&format!("headroom/home/evse/left/{command}/set"), word, false).await;
     }
-    let all = timeout(PATIENCE, heard(2)).await.unwrap();
-    assert_eq!(all, [Command::Pause(LEFT, true), Command::Pause(LEFT, false)]);
+    let all = timeout(PATIENCE, heard(3)).await.unwrap();
+    assert_eq!(all, [Command::Pause(LEFT, true), Command::Pause(LEFT, false), Command::Mode(LEFT, Mode::Solar)]);
 }
 
 #[tokio::test]

@@ -107,6 +107,10 @@ impl Desk {
                 let (evse, has_session) = (&site.evse(id).id, self.rights.pause(id, is_paused));
                 tracing::info!(evse, is_paused, has_session, "pause: asked for at the site");
             }
+            Command::Mode(id, mode) => {
+                let (evse, mode, has_session) = (&site.evse(id).id, mode.word(), self.rights.set_mode(id, mode));
+                tracing::info!(evse, mode, has_session, "mode: asked for at the site");
+            }
         }
     }
 

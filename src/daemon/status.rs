@@ -101,6 +101,7 @@ fn evse_status(config: &Config, seen: &Observation, decision: &Decision, id: Evs
         alias: car.entitlement.alias.as_deref().filter(|_| has_session).map(str::to_owned),
         priority: car.priority,
         is_boosted: car.entitlement.is_boosted,
+        mode: car.entitlement.mode.word().into(),
         session_s: report.session.as_ref().map(|session| now.since(session.since).as_secs()),
         session_kwh: report.session.as_ref().and_then(|session| session.energy_wh).map(|energy| energy as f64 / 1000.0),
         fallback_a: evse.fallback,

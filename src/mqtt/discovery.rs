@@ -6,6 +6,7 @@
 
 use super::topics::lower;
 use crate::config::DeviceConfig;
+use crate::policy::Mode;
 use crate::site::{Evse, Site};
 use serde_json::{Map, Value, json};
 
@@ -127,6 +128,14 @@ fn evse_commands(components: &mut Components, evse: &Evse, base: &str) {
         "icon": "mdi:pause",
     });
     components.add("pause", "Pause", pause);
+    let mode = json!({
+        "platform": "select",
+        "command_topic": topic("mode"),
+        "state_topic": format!("{base}/evse/{}/mode", evse.id),
+        "options": Mode::ALL.map(Mode::word),
+        "icon": "mdi:solar-power",
+    });
+    components.add("mode", "Mode", mode);
     let boost = json!({ "platform": "button", "command_topic": topic("boost"), "icon": "mdi:rocket-launch" });
     components.add("boost", "Boost", boost);
 }

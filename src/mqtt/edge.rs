@@ -9,6 +9,7 @@ use super::{discovery, topics};
 use crate::config::{ChargerConfig, Config, MqttConfig};
 use crate::control::{Order, Word};
 use crate::inbox::Command;
+use crate::policy::Mode;
 use crate::site::EvseId;
 use crate::status::Status;
 use crate::time::{Duration, Moment};
@@ -57,6 +58,7 @@ enum Part {
 #[derive(Debug, Clone, Copy)]
 enum Asked {
     Boost,
+    Mode,
     Pause,
 }
 
@@ -100,7 +102,8 @@ impl Edge {
         let evses = config.site.evse_ids().filter(|_| mqtt.commands);
         let commands = evses.flat_map(|evse| {
             let topic = |word: &str| format!("{base}/evse/{}/{word}/set", config.site.evse(evse).id);
-            [(topic("boost"), (evse, Asked::Boost)), (topic("pause"), (evse, Asked::Pause))]
+            [("boost", Asked::Boost), ("mode", Asked::Mode), ("pause", Asked::Pause)]
+                .map(|(word, asked)| (topic(word), (evse, asked)))
         });
         Edge {
             commands: commands.collect(),
@@ -165,6 +168,9 @@ impl Edge {
                 (Asked::Boost, b"PRESS") => Some(Command::Boost(*evse)),
                 (Asked::Pause, b"ON") => Some(Command::Pause(*evse, true)),
                 (Asked::Pause, b"OFF") => Some(Command::Pause(*evse, false)),
+                (Asked::Mode, word) => {
+                    std::str::from_utf8(word).ok().and_then(Mode::of).map(|mode| Command::Mode(*evse, mode))
+                }
                 (Asked::Boost | Asked::Pause, _) => None,
             };
             if self.asked.len() < MOST_ASKED {

@@ -100,6 +100,7 @@ fn evse(evse: &EvseStatus, phases: &[Phase]) -> Vec<Topic> {
         "alias": evse.alias,
         "priority": evse.priority,
         "is_boosted": evse.is_boosted,
+        "mode": evse.mode,
         "session_min": evse.session_s.map(|seconds| seconds / 60),
         "session_kwh": session_kwh,
         "fallback_a": tenths(evse.fallback_a),
@@ -112,6 +113,7 @@ fn evse(evse: &EvseStatus, phases: &[Phase]) -> Vec<Topic> {
         scalar(&format!("{base}/setpoint_a"), tenths(evse.setpoint_a)),
         scalar(&format!("{base}/reason"), evse.reason.clone().into()),
         scalar(&format!("{base}/words"), words.into()),
+        scalar(&format!("{base}/mode"), evse.mode.clone().into()),
         scalar(&format!("{base}/session_kwh"), session_kwh.map_or(Value::Null, Value::from)),
     ];
     for phase in phases {

@@ -103,6 +103,9 @@ pub struct EvseStatus {
     /// Has it been put first for a while?
     #[serde(default)]
     pub is_boosted: bool,
+    /// How it charges: `fast`, `eco`, `solar` or `off`; without a session, how one would.
+    #[serde(default)]
+    pub mode: String,
     /// Seconds since the session began; absent without one.
     pub session_s: Option<u64>,
     /// Energy of the session in kWh, where known.

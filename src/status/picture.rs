@@ -287,6 +287,9 @@ fn details(evse: &EvseStatus, phases: &[Phase]) -> String {
     if !evse.class.is_empty() {
         parts.push(format!("{} (priority {})", evse.class, evse.priority));
     }
+    if !matches!(evse.mode.as_str(), "" | "fast") {
+        parts.push(format!("mode {}", evse.mode));
+    }
     match (evse.session_kwh, evse.session_s) {
         (Some(energy), Some(seconds)) => parts.push(format!("{energy:.1} kWh in {}", span(seconds))),
         (None, Some(seconds)) => parts.push(format!("for {}", span(seconds))),

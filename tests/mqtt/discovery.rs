@@ -141,6 +141,13 @@ fn check_component(component: &Map<String, Value>, ids: &mut BTreeSet<String>) -
             require(text("value_template").is_some_and(|t| t.contains("'ON'") && t.contains("'OFF'")), "ON or OFF")?;
             require(is_topic("command_topic"), "command_topic is a topic")
         }
+        Some("select") => {
+            only(&Value::Object(component.clone()), &[&common[..], &["command_topic", "options", "icon"]].concat())?;
+            let options = component.get("options").and_then(Value::as_array);
+            let are_words = options.is_some_and(|all| !all.is_empty() && all.iter().all(Value::is_string));
+            require(are_words, "options are words")?;
+            require(is_topic("command_topic"), "command_topic is a topic")
+        }
         Some("button") => {
             only(&Value::Object(component.clone()), &["platform", "unique_id", "name", "command_topic", "icon"])?;
             require(is_topic("command_topic"), "command_topic is a topic")

@@ -5,6 +5,9 @@ import { make, number, plug, say, span, tell, upper, wholeAmps } from './words.j
 /** What holds without the gateway. */
 const ALONE = 'If we go silent';
 
+/** What is told of a mode; whoever charges fast chose none. */
+const MODES = { eco: 'Eco: the least, and more from the sun', solar: 'Solar: from the sun only', off: 'Off' };
+
 export function carCards(place, evses, phases) {
   place.replaceChildren();
   return evses.map(() => carCard(place, phases));
@@ -24,7 +27,7 @@ function carCard(place, phases) {
   }
   card.takes = make('p', 'soft takes');
   const list = make('dl', 'rows');
-  for (const row of ['Who', 'Session', ALONE]) {
+  for (const row of ['Who', 'Mode', 'Session', ALONE]) {
     const text = make('dd', 'num');
     const pair = make('div', '', '', make('dt', '', row), text);
     list.append(pair);
@@ -62,6 +65,7 @@ export function drawCar(card, evse) {
   const who = [evse.alias, evse.class].filter(Boolean);
   if (who.length && evse.priority) who.push(`priority ${number(evse.priority, 0)}`);
   show(card.rows.Who, who.join(', '));
+  show(card.rows.Mode, kind === 'free' ? '' : MODES[evse.mode]);
   const energy = evse.session_kwh == null ? '' : `${number(evse.session_kwh)} kWh in `;
   show(card.rows.Session, hasSession ? energy + span(evse.session_s) : '');
   const alone = evse.fallback_a > 0 ? wholeAmps(evse.fallback_a) : 'a pause';

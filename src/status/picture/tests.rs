@@ -20,8 +20,8 @@ Main fuse: 25 A, meter fresh, read 0.4 s ago
 
 Left       9 A  L2 of Main fuse (25 A) is full
                 charging, takes L1 8.9 L2 8.9 L3 8.9 A (measured), Kari,
-                resident (priority 6), 7.4 kWh in 1 h 12 min, without us 6 A
-                after 2 min
+                resident (priority 6), mode eco, 7.4 kWh in 1 h 12 min, without
+                us 6 A after 2 min
 
 Right   paused  waiting: its minimum does not fit on L2 of Main fuse
                 suspended evse, takes L2 8.9 A (assumed), guest (priority 0),
@@ -136,6 +136,7 @@ fn house() -> Status {
                 alias: Some("Kari".into()),
                 priority: 6,
                 is_boosted: false,
+                mode: "eco".into(),
                 session_s: Some(4_320),
                 session_kwh: Some(7.42),
                 fallback_a: Amps::whole(6),
