@@ -161,7 +161,7 @@ impl Car {
             self.compare(evse, &measured, report.plug);
             let seen = evse.rotation.to_site(&measured.current);
             self.readings.hear(measured.at, seen);
-            if self.past.last().is_none_or(|(ended, _)| measured.at >= *ended + evse.response) {
+            if self.has_followed(evse, measured.at) {
                 self.readings.settled(self.setpoint, seen.most());
                 self.appetite.hear(self.setpoint, seen.most(), measured.at);
             }
@@ -224,8 +224,7 @@ impl Car {
     /// and the only sign of disobedience.
     pub(super) fn judge(&mut self, evse: &Evse, is_unshown: bool, now: Moment) {
         // What the sun takes back hides what a car gives back for it.
-        let is_hidden = is_unshown && self.because == Reason::Solar;
-        if evse.metering.is_some() || is_hidden {
+        if evse.metering.is_some() || (is_unshown && self.because == Reason::Solar) {
             return;
         }
         if !is_unshown {

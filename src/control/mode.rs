@@ -24,10 +24,13 @@ use serde::{Deserialize, Serialize};
 /// car something else, and a car has followed in half of it.
 const SPAN: Duration = Duration::from_secs(30);
 /// A car starts when its least has been there in so many spans, one after the other: after a minute, as is common (the
-/// default enable delay of evcc).
+/// default enable delay of evcc). Each stop doubles that for the rest of the session, up to five minutes.
 const STARTS: u8 = 2;
+const MOST_STARTS: u8 = 10;
 /// It stops when it has not been there in so many: after three minutes (evcc's disable delay); in between it has its least.
 const STOPS: u8 = 6;
+/// Beyond so many the wait for a start does not grow.
+const MOST_STOPS: u8 = 3;
 
 /// What is remembered of the sun.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -53,6 +56,8 @@ struct Seat {
     is_open: bool,
     /// In so many spans, one after the other, that was not so.
     against: u8,
+    /// How often it has stopped, as far as that counts.
+    stops: u8,
 }
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
@@ -111,7 +116,9 @@ impl Memory {
             let Some(seat) = seat.as_mut().filter(|_| is_solar(wish)) else { continue };
             let is_against = if seat.is_open { lingers(seat) } else { seat.share.is_positive() && !is_short };
             seat.against = if is_against { seat.against + 1 } else { 0 };
-            if seat.against >= if seat.is_open { STOPS } else { STARTS } {
+            let starts = STARTS.saturating_mul(1 << seat.stops).min(MOST_STARTS);
+            if seat.against >= if seat.is_open { STOPS } else { starts } {
+                seat.stops = (seat.stops + u8::from(seat.is_open)).min(MOST_STOPS);
                 (seat.is_open, seat.against) = (!seat.is_open, 0);
             }
         }
@@ -139,7 +146,7 @@ pub(super) fn view(setting: &Setting, state: &mut State, observation: &Observati
     for (seat, ((wish, sight), draw)) in state.modes.seats.iter_mut().zip(known) {
         let follows = wish.entitlement.mode.follows_the_sun() && wish.ask.is_ok() && !matches!(sight, Sight::Lost(_));
         // Whoever charges already need not stop to begin.
-        let new = || Seat { share: Amps::ZERO, is_open: draw.least.most().is_positive(), against: 0 };
+        let new = || Seat { share: Amps::ZERO, is_open: draw.least.most().is_positive(), against: 0, stops: 0 };
         *seat = follows.then(|| seat.unwrap_or_else(new));
     }
     let meter = setting.site.circuit(Site::ROOT).meter;

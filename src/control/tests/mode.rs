@@ -95,6 +95,22 @@ fn it_starts_after_a_minute_of_sun_and_stops_after_three_without() {
 }
 
 #[test]
+fn each_stop_doubles_the_wait_for_the_next_start_up_to_five_minutes() {
+    let mut world = World::sunny(Mode::Solar, 0);
+    world.plug_in_idle(0);
+    let waits = [0; 5].map(|_| {
+        world.shines(8);
+        let waits = world.until(|world| world.amps()[0] > 0);
+        world.shines(0);
+        world.until(|world| world.amps()[0] == 0);
+        waits
+    });
+    for (waits, minutes) in waits.into_iter().zip([1, 2, 4, 5, 5]) {
+        assert!((minutes * 60 - SPAN_S..=minutes * 60 + SPAN_S).contains(&waits), "{minutes} min: {waits} s");
+    }
+}
+
+#[test]
 fn a_cloud_of_two_minutes_wears_no_contactor() {
     let mut world = World::sunny(Mode::Solar, 12);
     world.plug_in_idle(0);
