@@ -3,7 +3,9 @@
 use super::dice::Dice;
 use chrono::{DateTime, TimeDelta, Timelike};
 use headroom::policy::calendar::{Period, Schedule, Window};
-use headroom::policy::{Class, EvseRule, Excess, Policy, Principal, PrincipalRule, Quota, Revocation, Token, Verdict};
+use headroom::policy::{
+    Class, EvseRule, Excess, Mode, Policy, Principal, PrincipalRule, Quota, Revocation, Token, Verdict,
+};
 use headroom::sim::appliances::house;
 use headroom::sim::trace::Trace;
 use headroom::sim::{Action, Car, Ears, Network, Script, Voice};
@@ -18,6 +20,8 @@ use std::sync::{Arc, OnceLock};
 pub const SPAN: Duration = Duration::from_secs(240);
 /// Rules have dice of their own: the days are the same with and without them.
 const RULES: u64 = 0x5275_6c65_7321;
+/// So have modes.
+const MODES: u64 = 0x4d6f_6465_7321;
 /// Nothing happens in the last part, so that all may come to rest.
 const LAST_EVENT: u64 = 150_000;
 
@@ -35,6 +39,7 @@ pub fn day(seed: u64) -> Day {
     let mut script = script(dice, &site, plant);
     let mut policy = policy;
     rules(&mut Dice::new(seed ^ RULES), &mut policy, &mut script);
+    modes(&mut Dice::new(seed ^ MODES), &site, &mut policy, &mut script);
     Day { site, policy, script }
 }
 
@@ -72,6 +77,43 @@ fn rules(dice: &mut Dice, policy: &mut Policy, script: &mut Script) {
         script.actions.push((at, Action::Policy(Arc::new(other))));
     }
     script.actions.sort_by_key(|(at, _)| *at);
+}
+
+/// On some days a sun that comes and goes, cars that charge from it, and people who choose something else meanwhile.
+fn modes(dice: &mut Dice, site: &Site, policy: &mut Policy, script: &mut Script) {
+    if dice.chance(50) {
+        return;
+    }
+    choose(dice, policy);
+    for (_, action) in &mut script.actions {
+        if let Action::Policy(policy) = action {
+            choose(dice, Arc::make_mut(policy));
+        }
+    }
+    for _ in 0..dice.from(0, 2) {
+        let mut other = policy.clone();
+        choose(dice, &mut other);
+        let at = Moment::from_millis(dice.from(100, LAST_EVENT as i64) as u64);
+        script.actions.push((at, Action::Policy(Arc::new(other))));
+    }
+    // As much as a connection of this size has at most: half of it.
+    let fuse: Amps = site.wiring.phases().iter().map(|phase| site.circuits[0].limit[phase]).sum();
+    let most = i64::from(fuse.as_milli()) * 230 / 2_000;
+    let mut at = 0;
+    while at < LAST_EVENT {
+        let (watts, over) = (dice.from(0, most) as i32, dice.millis(1_000, 20_000));
+        script.actions.push((Moment::from_millis(at), Action::Sun { watts, over }));
+        at += over.as_millis() as u64 + dice.from(50, 900) as u64 * 100;
+    }
+    script.actions.sort_by_key(|(at, _)| *at);
+}
+
+fn choose(dice: &mut Dice, policy: &mut Policy) {
+    let mut mode = || dice.one(&[Mode::Fast, Mode::Eco, Mode::Eco, Mode::Solar, Mode::Solar, Mode::Solar, Mode::Off]);
+    policy.rules.mode = mode();
+    policy.rules.principals.resize(policy.principals.len(), PrincipalRule::default());
+    policy.rules.principals.iter_mut().for_each(|rule| rule.mode = Some(mode()));
+    policy.rules.min_grid = dice.one(&[Amps::ZERO, Amps::ZERO, Amps::whole(7), Amps::milli(12_500)]);
 }
 
 /// All but what happens.

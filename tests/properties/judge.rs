@@ -14,8 +14,19 @@ const LOST_TO_FALLBACK: Duration = Duration::from_secs(8);
 /// Order, lag and the whole ramp of the slowest car here.
 const CAR_FOLLOWS: Duration = Duration::from_secs(7);
 /// Reasons that come from the car, the charger or the policy, not from sharing.
-const NOT_SHARED: [&str; 9] =
-    ["no_car", "no_session", "unreachable", "denied", "disobeys", "schedule", "quota", "revoked", "paused"];
+const NOT_SHARED: [&str; 11] = [
+    "no_car",
+    "no_session",
+    "unreachable",
+    "denied",
+    "disobeys",
+    "schedule",
+    "quota",
+    "revoked",
+    "paused",
+    "off",
+    "solar_wait",
+];
 
 /// What must hold, by its number among the promises of control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
