@@ -4,6 +4,7 @@
 mod garage;
 
 use garage::{World, scenario};
+use headroom::policy::Mode;
 use headroom::site::Limits;
 use headroom::time::Moment;
 use headroom::units::Amps;
@@ -15,7 +16,17 @@ const END: Moment = Moment::from_millis(2_100_000);
 
 #[test]
 fn a_step_in_steady_life_asks_for_no_memory() {
+    asks_for_no_memory(Mode::Fast);
+}
+
+#[test]
+fn nor_does_one_that_shares_the_sun() {
+    asks_for_no_memory(Mode::Eco);
+}
+
+fn asks_for_no_memory(mode: Mode) {
     let mut scenario = scenario(50);
+    scenario.policy.rules.mode = mode;
     // Every row that there is; none of them is full.
     scenario.site.limits =
         Limits { contract: Some(1_000_000), dso: Some(1_000_000), unbalance: Some(Amps::whole(500)) };
