@@ -81,7 +81,7 @@ fn rules(dice: &mut Dice, policy: &mut Policy, script: &mut Script) {
 
 /// On some days a sun that comes and goes, cars that charge from it, and people who choose something else meanwhile.
 fn modes(dice: &mut Dice, site: &Site, policy: &mut Policy, script: &mut Script) {
-    if dice.chance(50) {
+    if dice.chance(65) {
         return;
     }
     choose(dice, policy);

@@ -13,20 +13,15 @@ use std::collections::VecDeque;
 const LOST_TO_FALLBACK: Duration = Duration::from_secs(8);
 /// Order, lag and the whole ramp of the slowest car here.
 const CAR_FOLLOWS: Duration = Duration::from_secs(7);
-/// Reasons that come from the car, the charger or the policy, not from sharing.
-const NOT_SHARED: [&str; 11] = [
-    "no_car",
-    "no_session",
-    "unreachable",
-    "denied",
-    "disobeys",
-    "schedule",
-    "quota",
-    "revoked",
-    "paused",
-    "off",
-    "solar_wait",
+/// Reasons that come from the car or its charger, and from policy, people or the sun, not from sharing.
+const NOT_SHARED: [&[&str]; 2] = [
+    &["no_car", "no_session", "unreachable", "disobeys"],
+    &["denied", "schedule", "quota", "revoked", "paused", "off", "solar_wait"],
 ];
+
+fn is_shared(code: &str) -> bool {
+    !code.is_empty() && !NOT_SHARED.iter().any(|codes| codes.contains(&code))
+}
 
 /// What must hold, by its number among the promises of control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -251,7 +246,7 @@ impl<'a> Judge<'a> {
                 };
                 is_above && lacks && setpoint.amps - from >= worth
             };
-            if NOT_SHARED.contains(&setpoint.because.code()) || setpoint.amps <= before[id.0] {
+            if !is_shared(setpoint.because.code()) || setpoint.amps <= before[id.0] {
                 continue;
             }
             if let Some(other) = site.evse_ids().find(is_short) {
@@ -286,7 +281,6 @@ impl<'a> Judge<'a> {
             let session = frame.plant.session(id).map(|session| session.id);
             let was = &before[id.0];
             let is_same = session == was.session && session.is_some();
-            let is_shared = |code: &str| !NOT_SHARED.contains(&code) && !code.is_empty();
             if is_same && amps < was.amps && is_shared(code) && is_shared(was.code) {
                 for circuit in site.path(site.evse(id).circuit) {
                     for phase in site.evse(id).rotation.phases().iter() {
@@ -325,7 +319,7 @@ impl<'a> Judge<'a> {
         let session = frame.plant.session(id).map(|session| session.id);
         let is_same =
             self.told[id.0].session == session && self.told[id.0].order.map(|last| last.amps) == Some(order.amps);
-        let is_shared = !NOT_SHARED.contains(&frame.decision.setpoints[id.0].because.code());
+        let is_shared = is_shared(frame.decision.setpoints[id.0].because.code());
         let is_lowered = order.amps <= evse.fallback && now < self.told[id.0].higher_until;
         let is_meant = is_lowered || (is_tightened && order.amps < evse.fallback);
         if is_lost && is_same && is_sure && is_shared && !is_meant {

@@ -18,7 +18,7 @@ mod judge;
 mod stage;
 
 /// Days that are tried until one shows the bug.
-const DAYS: Range<u64> = 0..60;
+const DAYS: Range<u64> = 0..120;
 
 /// The scenario stands without the bug, and not with it.
 fn scenario_catches(bug: Bug, name: &str) {
