@@ -233,8 +233,9 @@ impl<'a> Judge<'a> {
         for id in site.evse_ids() {
             let (evse, setpoint) = (site.evse(id), &decision.setpoints[id.0]);
             // Minimums of all that fit come first, whoever is above; and a session begins with its charger's fallback.
-            // A start asks for an ampere more than the least, so that it is worth it.
-            let from = before[id.0].max(evse.least + Amps::whole(1)).max(evse.fallback);
+            // A start asks for an ampere more than the least, so that it is worth it; the policy may want more for a start.
+            let least = decision.cars[id.0].entitlement.floor.map_or(evse.least, |floor| floor.max(evse.least));
+            let from = before[id.0].max(least + Amps::whole(1)).max(evse.fallback);
             let phases = evse.rotation.phases();
             let is_short = |other: &EvseId| {
                 let (above, evse) = (&decision.setpoints[other.0], site.evse(*other));
