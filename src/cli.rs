@@ -1,15 +1,18 @@
 //! What was asked for? Arguments in, exit code out; one function for each subcommand.
 
+mod identity;
 mod replay;
+mod reset;
 mod sessions;
 mod simulate;
 
 use crate::clock::Clock;
 use crate::config::{self, CheckOptions, Config, ModbusAddress, Parity};
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, PREPARED};
 use crate::device::Library;
 use crate::notify::Notifier;
 use crate::status::{self, Status};
+use crate::store::Folder;
 use crate::{journal, probe};
 use clap::{Args, Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -65,6 +68,10 @@ enum Command {
     Simulate(simulate::SimulateArguments),
     /// Who charged when, how much, and why no more: a table with totals, or CSV
     Sessions(sessions::SessionsArguments),
+    /// The gateway's key and PIN, for who claims it in a portal
+    Identity(identity::IdentityArguments),
+    /// Factory reset: forget people, cards, sessions and the claim; the configuration stays
+    Reset(reset::ResetArguments),
     /// Decide a recording of the flight recorder again: the same, bit for bit?
     Replay(replay::ReplayArguments),
     /// A whole virtual site on loopback with real sockets
@@ -137,6 +144,8 @@ pub fn main() -> ExitCode {
         Command::Probe(arguments) => look(&arguments),
         Command::Simulate(arguments) => simulate::simulate(&arguments),
         Command::Sessions(arguments) => sessions::sessions(&arguments),
+        Command::Identity(arguments) => identity::identity(&arguments),
+        Command::Reset(arguments) => reset::reset(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => demo(&arguments, log),
@@ -177,9 +186,10 @@ fn run(file: &Path, log: Option<&str>) -> ExitCode {
 
 fn check(file: &Path, no_secrets: bool) -> ExitCode {
     let options = CheckOptions { read_secrets: !no_secrets };
-    let loaded = config::load_with(file, &built_in_devices(), options);
+    let loaded = config::load_over(file, &built_in_devices(), options, prepared(file).as_deref());
     let color = is_terminal();
     print!("{}", loaded.render(color));
+    loaded.prepared.iter().for_each(|line| println!("preconfiguration: {line}"));
     if loaded.errors() > 0 {
         return ExitCode::from(EXIT_CONFIG);
     }
@@ -237,10 +247,17 @@ fn demo(arguments: &DemoArguments, log: Option<&str>) -> ExitCode {
 
 /// A configuration without faults, or all its faults on stderr.
 fn load(file: &Path) -> Result<Config, ExitCode> {
-    let loaded = config::load(file, &built_in_devices());
+    let loaded = config::load_over(file, &built_in_devices(), CheckOptions::default(), prepared(file).as_deref());
     let color = std::io::IsTerminal::is_terminal(&std::io::stderr());
     eprint!("{}", loaded.render(color));
+    loaded.prepared.iter().for_each(|line| eprintln!("preconfiguration: {line}"));
     loaded.config.ok_or_else(|| ExitCode::from(EXIT_CONFIG))
+}
+
+/// What was prepared for the site of this file, if anything was.
+fn prepared(file: &Path) -> Option<String> {
+    let kept = Folder::look(config::state_dir(file)).ok()?.read(PREPARED).ok()??;
+    String::from_utf8(kept).ok()
 }
 
 fn built_in_devices() -> Vec<String> {

@@ -321,20 +321,49 @@ impl Policy {
         [token.valid_until, holder].into_iter().flatten().min()
     }
 
-    /// Only for policies that let people start from afar: no document does yet, and a token that nobody was given must not
-    /// charge. Gives everybody the token that a start from afar is charged with (see [`central_token`]). Where two would have
-    /// the same one, neither has it: it could not be told whose session it is.
+    /// Gives whoever may start from afar ([`Rules::remote_start`]) the token that such a start is charged with (see
+    /// [`central_token`]). It can what his best card can: whose cards are all refused is refused from afar as well. Where two
+    /// would have the same one, neither has it: it could not be told whose session it is.
     pub fn add_central_tokens(&mut self) {
+        let mut cards: BTreeMap<usize, Vec<&Token>> = BTreeMap::new();
+        for token in self.tokens.values() {
+            cards.entry(token.principal).or_default().push(token);
+        }
         let mut added: BTreeMap<String, Option<Token>> = BTreeMap::new();
         for (index, principal) in self.principals.iter().enumerate() {
-            let token = Token { is_offline: false, ..Token::of(index) };
+            let also =
+                self.rules.principals.get(index).into_iter().flat_map(|rule| rule.also.iter().map(|also| also.0));
+            let token = also.chain([principal.class]).any(|class| self.rules.remote_start.contains(&class));
+            let token = token.then(|| central(index, cards.get(&index).map_or(&[][..], Vec::as_slice)));
             let uid = normalise(&central_token(&principal.id));
-            added.entry(uid).and_modify(|twice| *twice = None).or_insert(Some(token));
+            added.entry(uid).and_modify(|twice| *twice = None).or_insert(token);
         }
         for (uid, token) in added {
             if let Some(token) = token {
                 self.tokens.entry(uid).or_insert(token);
             }
+        }
+    }
+
+    /// The token with which this principal (by its id) starts at this EVSE from afar, if he may now.
+    ///
+    /// # Errors
+    /// Why not: [`Verdict::Invalid`] for whoever may not from afar.
+    pub fn remote_start(&self, principal: &str, evse: EvseId, wall: Option<DateTime<Utc>>) -> Result<String, Verdict> {
+        let uid = central_token(principal);
+        let holder = self.token(&uid).and_then(|token| self.principals.get(token.principal));
+        if holder.is_none_or(|holder| holder.id != principal) {
+            return Err(Verdict::Invalid);
+        }
+        let entitlement = self.entitlement(evse, Some(&uid), wall);
+        let class = self.classes.iter().position(|class| class.id == entitlement.class);
+        match entitlement.verdict {
+            // A quota that is used up, or an hour, may have put him into another one.
+            Verdict::Accepted if !class.is_some_and(|class| self.rules.remote_start.contains(&class)) => {
+                Err(Verdict::Invalid)
+            }
+            Verdict::Accepted => Ok(uid),
+            refused => Err(refused),
         }
     }
 
@@ -402,6 +431,19 @@ impl Policy {
 
 fn is_over(until: Option<DateTime<Utc>>, wall: Option<DateTime<Utc>>) -> bool {
     matches!((until, wall), (Some(until), Some(now)) if now >= until)
+}
+
+/// What a start from afar by this principal is charged with, who has these cards.
+fn central(principal: usize, cards: &[&Token]) -> Token {
+    let mut good = cards.iter().filter(|card| card.status == Verdict::Accepted).peekable();
+    let plain = Token { is_offline: false, ..Token::of(principal) };
+    let Some(first) = good.peek() else {
+        return cards.first().map_or(plain, |card| Token { is_offline: false, ..(*card).clone() });
+    };
+    let group = first.group.clone();
+    let ends: Option<Vec<_>> = good.clone().map(|card| card.valid_until).collect();
+    let is_concurrent = good.any(|card| card.is_concurrent);
+    Token { valid_until: ends.and_then(|ends| ends.into_iter().max()), is_concurrent, group, ..plain }
 }
 
 /// The token of a session that this principal (by its id) starts from afar: OCPP's type `Central`.

@@ -402,6 +402,7 @@ fn setup(url: &str, disk: &Disk) -> Setup {
         trust: None,
         allow_unsigned: true,
         refresh: Duration::from_millis(100),
+        may_reset: false,
     };
     let kept = disk.0.lock().unwrap().bytes.clone();
     let disk = disk.clone();
@@ -416,6 +417,9 @@ fn setup(url: &str, disk: &Disk) -> Setup {
         save_events: Arc::new(|_| Ok(())),
         status: tokio::sync::watch::channel(Arc::default()).1,
         sessions: None,
+        requests: None,
+        prepared: None,
+        reset: None,
         clock: Clock::start(),
         stop: tokio::sync::watch::channel(false).1,
     }

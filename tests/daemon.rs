@@ -26,6 +26,8 @@ mod ocpp;
 mod program;
 #[path = "daemon/replay.rs"]
 mod replay;
+#[path = "daemon/reset.rs"]
+mod reset;
 #[path = "daemon/restart.rs"]
 mod restart;
 #[path = "daemon/sessions.rs"]

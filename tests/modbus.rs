@@ -446,6 +446,7 @@ fn config(meters: Vec<DeviceConfig>, inverters: Vec<DeviceConfig>) -> Config {
         site,
         state_dir: "/nowhere".into(),
         recorder: None,
+        prepared: None,
         device_dir: None,
         meters,
         inverters,

@@ -1,4 +1,4 @@
-//! What does a policy cloud answer? Policy with entity tag and long poll, hints, acks, events and sessions, all in memory.
+//! What does a policy cloud answer? Policy with entity tag and long poll, hints, acks, events, sessions and requests, all in memory.
 //!
 //! Tests play against the same server, and can make it lose answers, send junk and say less than it can.
 
@@ -48,6 +48,14 @@ pub struct Options {
 #[derive(Default)]
 pub struct Gateway {
     policy: Option<(String, Bytes)>,
+    /// What was prepared for its site.
+    prepared: Option<(String, Bytes)>,
+    /// What became of that, in the order in which it came.
+    pub preparations: Vec<Value>,
+    /// What people want now, as it stands in the list.
+    requests: Option<(String, Bytes)>,
+    /// What came of it, by id: the first word counts.
+    pub results: BTreeMap<String, Value>,
     /// The keys document, where policies are signed.
     keys: Option<Bytes>,
     /// In the order in which they came.
@@ -88,16 +96,22 @@ impl PolicyServer {
     pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
         let gateways = Router::new()
             .route("/v1/gateways/{gateway}/policy", get(policy))
+            .route("/v1/gateways/{gateway}/preconfiguration", get(prepared))
+            .route("/v1/gateways/{gateway}/preconfiguration/result", post(preparation))
             .route("/v1/gateways/{gateway}/keys", get(keys))
             .route("/v1/gateways/{gateway}/hints", get(hints))
             .route("/v1/gateways/{gateway}/policy/ack", post(ack))
             .route("/v1/gateways/{gateway}/events", post(events))
             .route("/v1/gateways/{gateway}/sessions", post(sessions))
+            .route("/v1/gateways/{gateway}/requests", get(requests))
+            .route("/v1/gateways/{gateway}/requests/results", post(results))
             .layer(DefaultBodyLimit::max(MOST_POST))
             .layer(from_fn_with_state(self.options.token.clone(), authorised));
         let admin = Router::new()
             .route("/admin/{gateway}/policy", put(put_policy))
+            .route("/admin/{gateway}/preconfiguration", put(put_prepared))
             .route("/admin/{gateway}/keys", put(put_keys))
+            .route("/admin/{gateway}/requests", put(put_requests))
             .route("/admin/{gateway}/{what}", get(show))
             .route("/admin/{gateway}/hints", put(put_hints))
             .route("/admin/{gateway}/lost", put(put_lost))
@@ -119,6 +133,19 @@ impl PolicyServer {
         self.changes.send_modify(|changes| *changes += 1);
         // Nobody need be listening.
         let _ = self.hints.send(hint(gateway, &version));
+    }
+
+    /// What is prepared for the site of this gateway.
+    pub fn prepare(&self, gateway: &str, prepared: Bytes) {
+        let tag = format!("\"sha256:{}\"", hash(&prepared));
+        self.gateways().entry(gateway.to_owned()).or_default().prepared = Some((tag, prepared));
+    }
+
+    /// A new list of requests for this gateway.
+    pub fn want(&self, gateway: &str, list: Bytes) {
+        let tag = format!("\"sha256:{}\"", hash(&list));
+        self.gateways().entry(gateway.to_owned()).or_default().requests = Some((tag, list));
+        self.changes.send_modify(|changes| *changes += 1);
     }
 
     /// The keys document for this gateway; it asks for it when it needs it.
@@ -172,13 +199,64 @@ async fn policy(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let query = uri.query().unwrap_or_default();
     if let Some(gateway) = server.gateways().get_mut(&gateway) {
         if gateway.questions.len() == MOST_RECORDS {
             gateway.questions.clear();
         }
-        gateway.questions.push(query.to_owned());
+        gateway.questions.push(uri.query().unwrap_or_default().to_owned());
     }
+    newer(&server, &gateway, &uri, &headers, |gateway| gateway.policy.clone()).await
+}
+
+async fn prepared(
+    State(server): State<PolicyServer>,
+    Path(gateway): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    newer(&server, &gateway, &uri, &headers, |gateway| gateway.prepared.clone()).await
+}
+
+async fn preparation(
+    State(server): State<PolicyServer>,
+    Path(gateway): Path<String>,
+    axum::Json(told): axum::Json<Value>,
+) -> Response {
+    {
+        let mut gateways = server.gateways();
+        let Some(gateway) = gateways.get_mut(&gateway) else { return StatusCode::NOT_FOUND.into_response() };
+        if gateway.preparations.len() == MOST_ACKS {
+            gateway.preparations.remove(0);
+        }
+        gateway.preparations.push(told);
+    }
+    server.answer(json!({}))
+}
+
+async fn put_prepared(State(server): State<PolicyServer>, Path(gateway): Path<String>, prepared: Bytes) -> StatusCode {
+    server.prepare(&gateway, prepared);
+    StatusCode::NO_CONTENT
+}
+
+async fn requests(
+    State(server): State<PolicyServer>,
+    Path(gateway): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let nothing = || ("\"none\"".to_owned(), Bytes::new());
+    newer(&server, &gateway, &uri, &headers, |gateway| Some(gateway.requests.clone().unwrap_or_else(nothing))).await
+}
+
+/// What the gateway has not got yet, once there is such a thing.
+async fn newer(
+    server: &PolicyServer,
+    gateway: &str,
+    uri: &Uri,
+    headers: &HeaderMap,
+    what: impl Fn(&Gateway) -> Option<(String, Bytes)>,
+) -> Response {
+    let query = uri.query().unwrap_or_default();
     let wait = query.split('&').find_map(|part| part.strip_prefix("wait=")?.parse().ok()).unwrap_or(0);
     let end = tokio::time::sleep(Duration::from_secs(wait.min(server.options.hold_s)));
     tokio::pin!(end);
@@ -186,9 +264,12 @@ async fn policy(
     let mut changes = server.changes.subscribe();
     loop {
         changes.mark_unchanged();
-        let policy = server.gateways().get(&gateway).and_then(|gateway| gateway.policy.clone());
-        let Some((tag, document)) = policy else { return StatusCode::NOT_FOUND.into_response() };
+        let newest = server.gateways().get(gateway).and_then(&what);
+        let Some((tag, document)) = newest else { return StatusCode::NOT_FOUND.into_response() };
         if theirs != Some(&tag) {
+            if document.is_empty() {
+                return (StatusCode::NO_CONTENT, server.offered(), [(ETAG, tag)]).into_response();
+            }
             let kind = (CONTENT_TYPE, "application/json");
             return (server.offered(), [(ETAG, tag)], [kind], document).into_response();
         }
@@ -292,6 +373,30 @@ async fn sessions(
     server.answer(json!({"acked": acked}))
 }
 
+async fn results(
+    State(server): State<PolicyServer>,
+    Path(gateway): Path<String>,
+    axum::Json(batch): axum::Json<Value>,
+) -> Response {
+    let Some(results) = batch["results"].as_array() else { return StatusCode::BAD_REQUEST.into_response() };
+    {
+        let mut gateways = server.gateways();
+        let Some(gateway) = gateways.get_mut(&gateway) else { return StatusCode::NOT_FOUND.into_response() };
+        for result in results {
+            let Some(id) = result["id"].as_str() else { return StatusCode::BAD_REQUEST.into_response() };
+            if gateway.results.len() < MOST_RECORDS {
+                gateway.results.entry(id.to_owned()).or_insert_with(|| result.clone());
+            }
+        }
+    }
+    server.answer(json!({}))
+}
+
+async fn put_requests(State(server): State<PolicyServer>, Path(gateway): Path<String>, list: Bytes) -> StatusCode {
+    server.want(&gateway, list);
+    StatusCode::NO_CONTENT
+}
+
 async fn put_policy(State(server): State<PolicyServer>, Path(gateway): Path<String>, document: Bytes) -> StatusCode {
     server.put(&gateway, document);
     StatusCode::NO_CONTENT
@@ -319,6 +424,8 @@ async fn show(State(server): State<PolicyServer>, Path((gateway, what)): Path<(S
         "acks" => json!(gateway.acks),
         "events" => json!(gateway.events),
         "sessions" => json!(gateway.sessions),
+        "results" => json!(gateway.results),
+        "preparations" => json!(gateway.preparations),
         _ => return StatusCode::NOT_FOUND.into_response(),
     };
     axum::Json(shown).into_response()

@@ -222,9 +222,6 @@ pub(crate) fn access(top: &mut Fields, names: &Names, found: &mut Findings) -> A
     let unknown_offline = access.optional("unknown_token_offline", found, names.class_or_deny()).flatten();
     let starters = list(MOST_CLASSES, names.classes.one("class"));
     let remote_start = access.optional("remote_start", found, starters).unwrap_or_default();
-    if !remote_start.is_empty() {
-        found.warnings.effect("access.remote_start: not used by this version: nobody can start from afar");
-    }
     access.end(found);
     Access { open: unknown.filter(|_| is_open == Some(true)), unknown, unknown_offline, remote_start }
 }

@@ -16,6 +16,15 @@ pub const POLICY_TYPE: &str = "application/vnd.headroom.policy+json;v=1";
 /// The `payloadType` of a keys document.
 pub const KEYS_TYPE: &str = "application/vnd.headroom.keys+json;v=1";
 
+/// The `payloadType` of a preconfiguration.
+pub const PREPARED_TYPE: &str = "application/vnd.headroom.preconfiguration+json;v=1";
+
+/// The `payloadType` of a list of requests.
+pub const REQUESTS_TYPE: &str = "application/vnd.headroom.requests+json;v=1";
+
+/// The `payloadType` of what a gateway says of whoever has claimed it.
+pub const CLAIM_TYPE: &str = "application/vnd.headroom.claim+json;v=1";
+
 /// The `payloadType` of a tombstone.
 pub const TOMBSTONE_TYPE: &str = "application/vnd.headroom.tombstone+json;v=1";
 
@@ -26,7 +35,7 @@ pub const MOST_ENVELOPE_BYTES: usize = 3 * 512 * 1024;
 const MOST_SIGNATURES: usize = 8;
 
 /// A public key of Ed25519 (RFC 8032).
-pub(crate) type PublicKey = [u8; 32];
+pub type PublicKey = [u8; 32];
 
 /// The payload and which of these types it is of, if a known key signed it and no known key is said to have signed
 /// something else.
@@ -72,6 +81,14 @@ pub(crate) fn open(
 /// Does it say that it is an envelope of this type? Anybody can say so.
 pub(crate) fn claims(bytes: &[u8], payload_type: &str) -> bool {
     bytes.len() <= MOST_ENVELOPE_BYTES && read(bytes).is_ok_and(|envelope| envelope.payload_type == payload_type)
+}
+
+/// What a gateway says of its claim, if it was signed with this key of its.
+///
+/// # Errors
+/// As for [`crate::Trust::open`].
+pub fn open_claim(bytes: &[u8], gateway: &PublicKey) -> Result<Vec<u8>, Faults> {
+    open(bytes, &[CLAIM_TYPE], |_| Ok(*gateway)).map(|(_, payload)| payload)
 }
 
 /// What is signed: DSSE's pre-authentication encoding of type and payload.

@@ -22,6 +22,8 @@ mod fields;
 pub mod fuzz;
 mod json;
 mod keys;
+mod prepared;
+mod requests;
 mod rules;
 #[cfg(any(test, fuzzing, feature = "sign"))]
 mod seal;
@@ -33,10 +35,15 @@ mod trust;
 pub use admit::{Admission, Seen, Stamp, admit};
 pub use document::{Addressee, Document, parse};
 pub use entries::{Access, Billing, Class, Evse, Membership, Principal, Status, Token, TokenType, normalise};
-pub use envelope::{KEYS_TYPE, MOST_ENVELOPE_BYTES, POLICY_TYPE, TOMBSTONE_TYPE};
+pub use envelope::{
+    CLAIM_TYPE, KEYS_TYPE, MOST_ENVELOPE_BYTES, POLICY_TYPE, PREPARED_TYPE, PublicKey, REQUESTS_TYPE, TOMBSTONE_TYPE,
+    open_claim,
+};
 pub use fault::{Code, Fault, Faults, Warnings, shown};
 pub use json::MOST_BYTES;
 pub use keys::Keys;
+pub use prepared::parse_prepared;
+pub use requests::{Kind as RequestKind, MOST_REQUESTS_BYTES, Pin, Place, Request, Requests, parse_requests};
 pub use rules::{
     AfterGrace, Boost, MidSession, Mode, Modes, OfflineProfile, OnExceed, Outside, Period, Quota, Revocation, Schedule,
     Window,

@@ -1,4 +1,4 @@
-//! How is a document signed? For portals, test servers and tests; a gateway signs nothing.
+//! How is a document signed? For portals, test servers and tests; a gateway signs its claim and nothing else.
 
 use crate::envelope::encoded;
 use base64::Engine;
@@ -31,7 +31,7 @@ impl SigningKey {
 }
 
 /// An envelope around these bytes, signed by each of the keys. `payload_type` is [`crate::POLICY_TYPE`],
-/// [`crate::KEYS_TYPE`] or [`crate::TOMBSTONE_TYPE`].
+/// [`crate::KEYS_TYPE`], [`crate::REQUESTS_TYPE`], [`crate::CLAIM_TYPE`] or [`crate::TOMBSTONE_TYPE`].
 pub fn seal(payload_type: &str, payload: &[u8], keys: &[&SigningKey]) -> Vec<u8> {
     let message = encoded(payload_type, payload);
     let signatures: Vec<_> =

@@ -1,6 +1,6 @@
 //! Whom does a gateway believe? The installer's root keys, what they vouch for, or, if he says so, anybody.
 
-use crate::envelope::{self, KEYS_TYPE, POLICY_TYPE, PublicKey, TOMBSTONE_TYPE};
+use crate::envelope::{self, KEYS_TYPE, POLICY_TYPE, PREPARED_TYPE, PublicKey, REQUESTS_TYPE, TOMBSTONE_TYPE};
 use crate::fault::{Code, Faults, shown};
 use crate::fields::MOST_ID;
 use crate::keys::Keys;
@@ -97,6 +97,28 @@ impl Trust {
         }
     }
 
+    /// The same for a preconfiguration; it is read by [`crate::parse_prepared`].
+    ///
+    /// # Errors
+    /// As for [`Trust::open`].
+    pub fn open_prepared<'a>(&self, bytes: &'a [u8], wall: Option<DateTime<Utc>>) -> Result<Cow<'a, [u8]>, Faults> {
+        match self {
+            Trust::Unsigned => Ok(Cow::Borrowed(bytes)),
+            Trust::Signed(ring) => ring.opened(bytes, &[PREPARED_TYPE], wall).map(|(_, payload)| Cow::Owned(payload)),
+        }
+    }
+
+    /// The same for a list of requests; it is read by [`crate::parse_requests`].
+    ///
+    /// # Errors
+    /// As for [`Trust::open`].
+    pub fn open_requests<'a>(&self, bytes: &'a [u8], wall: Option<DateTime<Utc>>) -> Result<Cow<'a, [u8]>, Faults> {
+        match self {
+            Trust::Unsigned => Ok(Cow::Borrowed(bytes)),
+            Trust::Signed(ring) => ring.opened(bytes, &[REQUESTS_TYPE], wall).map(|(_, payload)| Cow::Owned(payload)),
+        }
+    }
+
     /// Does it say that it is a tombstone that could be believed? It has yet to be opened.
     pub fn may_be_tombstone(&self, bytes: &[u8]) -> bool {
         matches!(self, Trust::Signed(_)) && envelope::claims(bytes, TOMBSTONE_TYPE)
@@ -148,13 +170,22 @@ impl Keyring {
     }
 
     fn open(&self, bytes: &[u8], wall: Option<DateTime<Utc>>) -> Result<Opened<'static>, Faults> {
-        let (payload_type, payload) =
-            envelope::open(bytes, &[POLICY_TYPE, TOMBSTONE_TYPE], |keyid| match &self.keys {
-                Some(keys) => keys.key(keyid, wall),
-                None => Err("no keys document is held yet".into()),
-            })?;
+        let (payload_type, payload) = self.opened(bytes, &[POLICY_TYPE, TOMBSTONE_TYPE], wall)?;
         let kind = if payload_type == TOMBSTONE_TYPE { Kind::Tombstone } else { Kind::Policy };
         Ok(Opened { kind, payload: Cow::Owned(payload) })
+    }
+
+    /// One of these types, and the payload, signed by a policy key.
+    fn opened(
+        &self,
+        bytes: &[u8],
+        payload_types: &[&'static str],
+        wall: Option<DateTime<Utc>>,
+    ) -> Result<(&'static str, Vec<u8>), Faults> {
+        envelope::open(bytes, payload_types, |keyid| match &self.keys {
+            Some(keys) => keys.key(keyid, wall),
+            None => Err("no keys document is held yet".into()),
+        })
     }
 
     fn offer(&mut self, bytes: &[u8], wall: Option<DateTime<Utc>>) -> Result<bool, Faults> {

@@ -32,7 +32,7 @@ pub fn compile(document: &Document, ground: &Ground) -> Result<(Policy, Warnings
     let mut warnings = Warnings::default();
     let ours = places(document, ground, &mut warnings)?;
     let here = |evses: &Vec<usize>| evses.iter().filter_map(|index| *ours.get(*index)?).collect();
-    let policy = Policy {
+    let mut policy = Policy {
         origin: Origin::Cloud {
             epoch: document.epoch,
             version: document.version,
@@ -68,6 +68,7 @@ pub fn compile(document: &Document, ground: &Ground) -> Result<(Policy, Warnings
         rules: rules::rules(document, &ground.local.rules)?,
         now: Now::default(),
     };
+    policy.add_central_tokens();
     Ok((policy, warnings))
 }
 

@@ -21,10 +21,15 @@ pub struct Offers {
     pub events: bool,
     /// It takes sessions at `…/sessions`.
     pub sessions: bool,
+    /// It has at `…/requests` what people want now.
+    pub requests: bool,
+    /// It has at `…/preconfiguration` what was prepared for the site, if anything was.
+    pub preconfiguration: bool,
 }
 
 impl Offers {
-    /// `Headroom-Wait: <seconds>` and `Headroom-Offers: hints, ack, events, sessions`; words that are not known are ignored.
+    /// `Headroom-Wait: <seconds>` and `Headroom-Offers: hints, ack, events, sessions, requests, preconfiguration`; words that are not known
+    /// are ignored.
     pub fn read(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let hold = text("headroom-wait").trim().parse().ok().filter(|seconds| *seconds > 0);
@@ -35,6 +40,8 @@ impl Offers {
             acks: has("ack"),
             events: has("events"),
             sessions: has("sessions"),
+            requests: has("requests"),
+            preconfiguration: has("preconfiguration"),
         }
     }
 
@@ -66,9 +73,23 @@ mod tests {
 
     #[test]
     fn offers_are_known_by_their_words() {
-        let all = offers(&[("headroom-wait", "20"), ("headroom-offers", "hints,ack , events, tea,sessions")]);
+        let all = offers(&[
+            ("headroom-wait", "20"),
+            ("headroom-offers", "hints,ack , events, tea,sessions, requests,preconfiguration"),
+        ]);
         let hold = Some(Duration::from_secs(20));
-        assert_eq!(all, Offers { hold, hints: true, acks: true, events: true, sessions: true });
+        assert_eq!(
+            all,
+            Offers {
+                hold,
+                hints: true,
+                acks: true,
+                events: true,
+                sessions: true,
+                requests: true,
+                preconfiguration: true
+            }
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! How is the cloud reached? One client for all questions, with the token, to one address and no other.
 
+pub(super) mod task;
+
 use super::trouble::Trouble;
 use crate::config::CloudConfig;
 use crate::time::Duration;
@@ -40,6 +42,11 @@ impl Route {
     /// The longest that a question may take which the cloud answers at once.
     pub fn answer(&self) -> Duration {
         self.config.refresh.clamp(SHORTEST_ANSWER, LONGEST_ANSWER)
+    }
+
+    /// How often to ask where nothing else says.
+    pub fn refresh(&self) -> Duration {
+        self.config.refresh
     }
 
     /// A question, without an end of its own; `place` such as `policy`.

@@ -32,6 +32,7 @@ pub(super) fn rules(document: &Document, local: &Rules) -> Result<Rules, Faults>
             max: Duration::from_secs(document.revocation.max_s.into()),
         },
         unknown_offline: Some(document.access.unknown_offline),
+        remote_start: document.access.remote_start.clone(),
         floors: document.classes.iter().map(|class| class.floor_ma.map(Amps::milli)).collect(),
         ageing: document.ageing_s.map(|span| (span > 0).then(|| Duration::from_secs(span.into()))),
         principals: document.principals.iter().map(|principal| rule(principal, document)).collect(),

@@ -177,6 +177,11 @@ impl Standing {
         Ok(())
     }
 
+    /// Whose word counts.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     /// Is this the body of a "gone" that may count? To be judged as a document is.
     pub fn may_be_tombstone(&self, bytes: &[u8]) -> bool {
         self.trust.may_be_tombstone(bytes)

@@ -6,6 +6,7 @@
 
 use super::ack::Ack;
 use super::age::Age;
+use super::beside::task::Beside;
 use super::compile::Ground;
 use super::events::{Queue, Severity};
 use super::hint;
@@ -13,8 +14,10 @@ use super::keeping::task::{Keeping, Save};
 use super::kept::Kept;
 use super::offer::Offers;
 use super::pace::{Pace, Rate};
+use super::prepare::task::Shelf;
+use super::requests::task::{Desk, Results};
 use super::route::{self, Route};
-use super::standing::{CloudState, MOST_ETAG, Outcome, Standing};
+use super::standing::{CloudState, Outcome, Standing};
 use super::told::Told;
 use super::trouble::Trouble;
 use super::uplink::Outbox;
@@ -27,7 +30,6 @@ use crate::status::Status;
 use crate::time::{Duration, Moment};
 use chrono::{DateTime, Utc};
 use headroom_policy::{Addressee, Code, Faults, Keyring, MOST_ENVELOPE_BYTES, Trust, Warnings};
-use reqwest::header::{ETAG, HeaderMap, IF_NONE_MATCH};
 use reqwest::{Response, StatusCode};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -59,6 +61,12 @@ pub struct Setup {
     pub status: watch::Receiver<Arc<Status>>,
     /// Sessions that the cloud does not have yet.
     pub sessions: Option<Arc<dyn Outbox>>,
+    /// Who carries out what people want now; `None`: nobody.
+    pub requests: Option<Desk>,
+    /// What became of a preconfiguration, and where one is kept.
+    pub prepared: Option<Shelf>,
+    /// When a factory reset was asked for that the cloud has not heard of.
+    pub reset: Option<DateTime<Utc>>,
     /// The time.
     pub clock: Clock,
     /// Once true, what waits to be kept is kept, and the task ends.
@@ -78,8 +86,8 @@ pub struct Cloud {
 
 /// Begins to ask. The policy that holds until the first answer is there when this returns.
 pub fn spawn(setup: Setup) -> Cloud {
-    let Setup { config, site, chargers, local, kept, save, kept_events, save_events, status, sessions, clock, stop } =
-        setup;
+    let Setup { status, sessions, requests, prepared, reset: setup_reset, .. } = setup;
+    let Setup { config, site, chargers, local, kept, save, kept_events, save_events, clock, stop, .. } = setup;
     let usable = config.filter(|config| {
         let is_usable = config.trust.is_some() || config.allow_unsigned;
         if !is_usable {
@@ -93,6 +101,7 @@ pub fn spawn(setup: Setup) -> Cloud {
     });
     let Some(config) = usable else { return alone(local, stop) };
     let addressee = Addressee { gateway_id: config.gateway_id.clone(), location_id: config.location_id.clone() };
+    let to_us = addressee.clone();
     let ground = Ground { site, chargers, local };
     let trust = config.trust.clone().map_or(Trust::Unsigned, |roots| Trust::Signed(Keyring::new(roots)));
     let (standing, trouble) = Standing::new(addressee, ground, trust, config.refresh, kept.as_deref());
@@ -127,6 +136,10 @@ pub fn spawn(setup: Setup) -> Cloud {
     let events = remembered(kept_events.as_deref(), clock.wall());
     let backlog = Backlog::new(events.clone(), save_events, &config.gateway_id, &clock);
     events.tell(|queue| queue.happened("gateway-started", Severity::Info, "the gateway has started", clock.wall()));
+    if let Some(at) = setup_reset {
+        let text = "people, cards, sessions and the policy were removed by a factory reset";
+        events.tell(|queue| queue.happened("gateway-reset", Severity::Security, text, at));
+    }
     let told = Told {
         policy: policy_sender,
         state: state_sender,
@@ -138,8 +151,11 @@ pub fn spawn(setup: Setup) -> Cloud {
         events: events.clone(),
         trouble: None,
     };
-    let route = Arc::new(Route::new(config));
-    let uplink = Uplink { route: route.clone(), offers, acks, events, status, state: state.clone(), sessions, clock };
+    let (trust_sender, trust) = watch::channel(standing.trust().clone());
+    let (route, results, state_seen) = (Arc::new(Route::new(config)), Results::default(), state.clone());
+    let uplink =
+        Uplink { route: route.clone(), offers, acks, events, status, state: state_seen, sessions, results, clock };
+    let beside = Beside { uplink, requests, prepared, addressee: to_us, trust };
     let question = Question {
         pace: Pace::new(route.gateway_id()),
         route,
@@ -149,8 +165,8 @@ pub fn spawn(setup: Setup) -> Cloud {
         refused: None,
     };
     let keeping = Keeping::new(save, question.route.gateway_id());
-    let edge = Edge { standing, question, keeping, told, clock };
-    Cloud { policy, state, task: tokio::spawn(edge.run_beside(uplink, backlog, stop)) }
+    let edge = Edge { standing, trust: trust_sender, question, keeping, told, clock };
+    Cloud { policy, state, task: tokio::spawn(edge.run_beside(beside, backlog, stop)) }
 }
 
 /// The events that an earlier run has left.
@@ -177,6 +193,8 @@ fn alone(local: Policy, mut stop: watch::Receiver<bool>) -> Cloud {
 /// All that asking and judging needs.
 struct Edge {
     standing: Standing,
+    /// For others who have to know whose word counts.
+    trust: watch::Sender<Trust>,
     question: Question,
     /// Each with what the cloud is to hear once it is kept.
     keeping: Keeping<Option<Ack>>,
@@ -185,12 +203,12 @@ struct Edge {
 }
 
 impl Edge {
-    /// Asks, and beside that listens to hints and sends what goes up; none of it waits for the other.
-    async fn run_beside(self, uplink: Uplink, mut backlog: Backlog, stop: watch::Receiver<bool>) {
+    /// Asks, and beside that listens to hints and does what else there is; none of it waits for the other.
+    async fn run_beside(self, others: Beside, mut backlog: Backlog, stop: watch::Receiver<bool>) {
         let (route, hinted, clock) = (self.question.route.clone(), self.question.hinted.clone(), self.clock);
-        let hints = hint::task::listen(&route, uplink.offers.clone(), &hinted);
+        let hints = hint::task::listen(&route, others.uplink.offers.clone(), &hinted);
         let beside = async {
-            tokio::join!(hints, uplink.run(), backlog.run(&clock));
+            tokio::join!(hints, others.run(), backlog.run(&clock));
             std::future::pending().await
         };
         tokio::select! {
@@ -227,7 +245,7 @@ impl Edge {
 
     /// Waits, asks, and tells meanwhile what becomes of the policy's age; `None`: it is time to stop.
     async fn round(&mut self, next: Next, stop: &mut watch::Receiver<bool>) -> Option<Result<Answer, Trouble>> {
-        let Edge { standing, question, keeping, told, clock } = self;
+        let Edge { standing, question, keeping, told, clock, .. } = self;
         let (etag, refresh) = (standing.etag().map(str::to_owned), standing.refresh());
         let round = async {
             question.wait(next, clock).await;
@@ -305,6 +323,7 @@ impl Edge {
 
     fn take_keys(&mut self, bytes: &[u8], wall: DateTime<Utc>) {
         let outcome = self.standing.offer_keys(bytes, wall);
+        self.trust.send_replace(self.standing.trust().clone());
         self.told.keys(outcome.as_ref().err(), wall);
         if let Ok(Some(keep)) = outcome {
             // They lie beside the document that stands.
@@ -421,13 +440,8 @@ impl Question {
         let held = self.offers.borrow().hold(refresh).filter(|_| etag.is_some());
         let asked_at = clock.now();
         self.rate.ask(asked_at);
-        let place = held.map_or("policy".into(), |held| format!("policy?wait={}", held.as_secs()));
-        let mut request = self.route.get(&place)?.timeout(self.route.answer() + held.unwrap_or_default());
-        if let Some(etag) = &etag {
-            request = request.header(IF_NONE_MATCH, etag);
-        }
-        let response = request.send().await.map_err(route::trouble)?;
-        let (offers, theirs) = (Offers::read(response.headers()), tag(response.headers()));
+        let response = route::task::ask(&self.route, "policy", etag.as_deref(), held).await?;
+        let (offers, theirs) = (Offers::read(response.headers()), route::task::tag(response.headers()));
         let is_gone = response.status() == StatusCode::GONE;
         let reply = match response.status() {
             StatusCode::OK | StatusCode::GONE => read(response).await?,
@@ -455,21 +469,7 @@ impl Question {
     }
 }
 
-/// Reads no more than a document may have, whatever length is announced.
-async fn read(mut response: Response) -> Result<Reply, Trouble> {
-    if response.content_length().is_some_and(|length| length > MOST_ENVELOPE_BYTES as u64) {
-        return Ok(Reply::TooLarge);
-    }
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(route::trouble)? {
-        if bytes.len() + chunk.len() > MOST_ENVELOPE_BYTES {
-            return Ok(Reply::TooLarge);
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(Reply::Document(bytes))
-}
-
-fn tag(headers: &HeaderMap) -> Option<String> {
-    headers.get(ETAG)?.to_str().ok().filter(|tag| tag.len() <= MOST_ETAG).map(str::to_owned)
+/// A document, in its envelope.
+async fn read(response: Response) -> Result<Reply, Trouble> {
+    Ok(route::task::read(response, MOST_ENVELOPE_BYTES).await?.map_or(Reply::TooLarge, Reply::Document))
 }

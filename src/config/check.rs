@@ -51,6 +51,7 @@ pub fn config(root: &Row, mut place: Place, faults: &mut Faults) -> Option<Confi
         http: edges.http,
         policy: policy?,
         recorder: recorder?,
+        prepared: None,
     })
 }
 

@@ -120,6 +120,7 @@ pub fn cloud(row: &Row, place: &Place, faults: &mut Faults) -> Option<CloudConfi
         trust: trust?,
         allow_unsigned: allow_unsigned?,
         refresh: seconds(row, "refresh_s")?,
+        may_reset: row.flag("may_reset").ok()?,
     })
 }
 

@@ -1,8 +1,10 @@
 //! Text in, `Config` or faults out: raw → check → typed, with all faults at once.
 
 use super::diagnostic::{Diagnostic, Severity, line_of};
+use super::prepared::merge;
 use super::raw::{self, Faults};
-use super::{Config, check, code};
+use super::schema::STATE_DIR;
+use super::{Config, PreparedConfig, check, code};
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,8 @@ pub struct Loaded {
     pub config: Option<Config>,
     /// All faults and warnings, from top to bottom.
     pub diagnostics: Vec<Diagnostic>,
+    /// What became of a preconfiguration, line by line.
+    pub prepared: Vec<String>,
     /// What the installer is told besides: for each circuit, what flows at worst if the gateway dies.
     pub notes: Vec<String>,
     file: String,
@@ -67,10 +71,56 @@ pub fn load_with(path: &Path, known_devices: &[String], options: CheckOptions) -
         Ok(text) => compile_with(&text, &file, base, known_devices, options),
         Err(why) => {
             let fault = Diagnostic::of_file(code::UNREADABLE, format!("the configuration cannot be read: {why}"));
-            let help = "headroom reads /etc/headroom/headroom.toml unless --config says otherwise";
-            Loaded { config: None, diagnostics: vec![fault.help(help)], notes: Vec::new(), file, text: String::new() }
+            let help = match moved_aside(path) {
+                Some(aside) => format!(
+                    "a factory reset has moved it aside: `mv {aside} {file}` brings it back, if the site is the same; \
+                     otherwise write a new one and check it with `headroom check {file}`"
+                ),
+                None => "headroom reads /etc/headroom/headroom.toml unless --config says otherwise".to_owned(),
+            };
+            Loaded {
+                config: None,
+                diagnostics: vec![fault.help(help)],
+                prepared: Vec::new(),
+                notes: Vec::new(),
+                file,
+                text: String::new(),
+            }
         }
     }
+}
+
+/// [`load_with`], over what was prepared off the site: the file wins key by key. Where both together have an error the file
+/// stands alone.
+pub fn load_over(path: &Path, known_devices: &[String], options: CheckOptions, prepared: Option<&str>) -> Loaded {
+    let alone = load_with(path, known_devices, options);
+    let (Some(prepared), Ok(text)) = (prepared, read(path)) else { return alone };
+    let merged = match merge(&text, prepared) {
+        Ok(merged) => merged,
+        Err(why) => {
+            return alone.with_prepared(false, vec![format!("the preconfiguration is not used: {why}")]);
+        }
+    };
+    let name = format!("{} over the preconfiguration", alone.file);
+    let base = path.parent().unwrap_or(Path::new(""));
+    let both = compile_with(&merged.text, &name, base, known_devices, options);
+    let mut told: Vec<String> = merged.conflicts;
+    told.extend(merged.not_taken.into_iter().map(|what| format!("{what}: is not taken from a preconfiguration")));
+    if both.errors() == 0 {
+        return both.with_prepared(true, told);
+    }
+    let mut lines = vec!["the preconfiguration is not used, as there are errors with it:".to_owned()];
+    let errors = both.diagnostics.iter().filter(|fault| fault.severity() == Severity::Error);
+    lines.extend(errors.map(|fault| format!("{}: {} ({})", fault.code, fault.message, fault.label)));
+    lines.extend(told);
+    alone.with_prepared(false, lines)
+}
+
+/// Where this file has things kept, whatever else is wrong with it.
+pub fn state_dir(path: &Path) -> PathBuf {
+    let table = read(path).ok().and_then(|text| text.parse::<toml::Table>().ok());
+    let said = table.as_ref().and_then(|table| table.get("site")?.get("state_dir")?.as_str());
+    path.parent().unwrap_or(Path::new("")).join(said.unwrap_or(STATE_DIR))
 }
 
 /// Compiles a text. `file` is its name in messages; relative paths in it start at `base`.
@@ -91,10 +141,19 @@ pub fn compile_with(text: &str, file: &str, base: &Path, known_devices: &[String
     let config = config.filter(|_| !faults.has_errors());
     let Faults { list: mut diagnostics, notes, .. } = faults;
     diagnostics.sort_by_key(|fault| fault.span);
-    Loaded { config, diagnostics, notes, file: file.to_string(), text: text.to_string() }
+    Loaded { config, diagnostics, prepared: Vec::new(), notes, file: file.to_string(), text: text.to_string() }
 }
 
 impl Loaded {
+    /// This has become of what was prepared.
+    fn with_prepared(mut self, is_used: bool, told: Vec<String>) -> Self {
+        if let Some(config) = &mut self.config {
+            config.prepared = Some(PreparedConfig { is_used, told: told.clone() });
+        }
+        self.prepared = told;
+        self
+    }
+
     /// How many faults refuse the configuration.
     pub fn errors(&self) -> usize {
         self.diagnostics.iter().filter(|fault| fault.severity() == Severity::Error).count()
@@ -129,6 +188,18 @@ impl Loaded {
         }
         out
     }
+}
+
+/// How a configuration is called that a factory reset has moved aside, before the time of that.
+pub const ASIDE: &str = ".before-reset-";
+
+/// The latest of them.
+fn moved_aside(path: &Path) -> Option<String> {
+    let start = format!("{}{ASIDE}", path.file_name()?.to_str()?);
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let names = std::fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let latest = names.filter(|name| name.starts_with(&start)).max()?;
+    Some(path.with_file_name(latest).display().to_string())
 }
 
 fn read(path: &Path) -> Result<String, String> {

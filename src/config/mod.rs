@@ -12,6 +12,7 @@ pub mod code;
 mod compile;
 mod diagnostic;
 mod ledger;
+mod prepared;
 mod raw;
 pub mod schema;
 mod secret;
@@ -20,7 +21,7 @@ mod transient;
 mod trust;
 mod value;
 
-pub use compile::{CheckOptions, Loaded, compile, compile_with, load, load_with};
+pub use compile::{ASIDE, CheckOptions, Loaded, compile, compile_with, load, load_over, load_with, state_dir};
 pub use diagnostic::{Diagnostic, Severity, Span};
 
 use crate::policy::Policy;
@@ -57,6 +58,17 @@ pub struct Config {
     pub policy: Policy,
     /// The flight recorder; `None`: nothing is recorded.
     pub recorder: Option<RecorderConfig>,
+    /// What became of a preconfiguration; `None`: there is none.
+    pub prepared: Option<PreparedConfig>,
+}
+
+/// What became of a preconfiguration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreparedConfig {
+    /// Does it hold where the file says nothing else?
+    pub is_used: bool,
+    /// Line by line, for people.
+    pub told: Vec<String>,
 }
 
 /// A device on Modbus.
@@ -173,6 +185,8 @@ pub struct CloudConfig {
     pub allow_unsigned: bool,
     /// How often to ask where the document does not say.
     pub refresh: Duration,
+    /// May it ask for a factory reset?
+    pub may_reset: bool,
 }
 
 /// The page.

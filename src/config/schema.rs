@@ -122,6 +122,9 @@ const LEAST_KILOWATTS: f64 = 1.4;
 /// As [`MOST_AMPS`], on three phases.
 const MOST_KILOWATTS: f64 = 10_000.0;
 
+/// Where things are kept unless the file says otherwise.
+pub const STATE_DIR: &str = "/var/lib/headroom";
+
 /// The whole file.
 pub const FILE: Section = Section {
     path: "",
@@ -152,7 +155,7 @@ pub const SITE: Section = Section {
         key("contract_kw", Number(LEAST_KILOWATTS, MOST_KILOWATTS), Says("no limit but the fuse")),
         key("dso_kw", Number(LEAST_KILOWATTS, MOST_KILOWATTS), Says("no limit but the fuse")),
         key("unbalance_a", Number(6.0, MOST_AMPS), Says("no limit but the fuse")),
-        key("state_dir", Path, text("/var/lib/headroom")),
+        key("state_dir", Path, text(STATE_DIR)),
         key("device_dir", Path, Says("built-in device files only")),
     ],
 };
@@ -279,6 +282,7 @@ pub const CLOUD: Section = Section {
         key("trust_file", Path, Says("no signatures")),
         key("allow_unsigned", Flag, Is(Literal::Flag(false))),
         key("refresh_s", Whole(5, 86_400), whole(60)),
+        key("may_reset", Flag, Is(Literal::Flag(false))),
     ],
 };
 

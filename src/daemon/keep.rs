@@ -14,6 +14,12 @@ use std::io;
 pub(super) const BOOK: &str = "transactions";
 /// The last good policy document and what the gateway remembers of it.
 pub(super) const POLICY: &str = "policy";
+/// What people have used, and who was let in.
+pub(super) const RIGHTS: &str = "rights";
+/// What was prepared for this site: TOML, as in the configuration.
+pub const PREPARED: &str = "preconfiguration";
+/// Ids of requests that were taken.
+pub(super) const REQUESTS: &str = "requests";
 /// Events that the cloud has not heard of.
 pub(super) const EVENTS: &str = "events";
 const LEASES: &str = "leases";

@@ -4,7 +4,10 @@
 //! decision asked for it; several words that wait together are one step.
 
 mod alarms;
+pub mod identity;
 mod keep;
+mod requests;
+pub mod reset;
 mod rights;
 mod status;
 mod uploads;
@@ -21,18 +24,21 @@ use crate::recorder::{Recorder, Stepped};
 use crate::sessions::{FOLDER, Sessions, Told};
 use crate::site::{EvseId, LapseClass};
 use crate::status::Status;
-use crate::store::Folder;
+use crate::store::{Folder, Lock};
 use crate::time::{Duration, Moment};
 use crate::units::Amps;
 use crate::{cloud, http, modbus, mqtt, ocpp};
+pub use keep::PREPARED;
+
 use alarms::Alarms;
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
+use requests::Requests;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use uploads::Uploads;
 
@@ -52,6 +58,10 @@ pub struct Daemon {
     policy_state: watch::Receiver<CloudState>,
     status: watch::Sender<Arc<Status>>,
     stop: watch::Sender<bool>,
+    /// A factory reset is begun: it is finished by the next start.
+    reset: Arc<Notify>,
+    /// Nobody else writes to the state folder.
+    _lock: Option<Lock>,
     edges: Vec<JoinHandle<()>>,
     /// Edges that have something to do at a stop, and end by themselves.
     last_words: Vec<JoinHandle<()>>,
@@ -73,13 +83,7 @@ impl Daemon {
     /// A port that cannot be bound, or a device file that cannot be used: in words for people.
     pub async fn start(mut config: Config, devices: &Library, clock: Clock) -> Result<Self, String> {
         take_refresh_periods(&mut config, devices);
-        let folder = Folder::open(&config.state_dir)
-            .map(Arc::new)
-            .inspect_err(|fault| {
-                let dir = config.state_dir.display();
-                tracing::warn!(%fault, "{dir}: nothing can be kept; balancing goes on");
-            })
-            .ok();
+        let (lock, folder) = state_folder(&config)?;
         let (inbox, outbox) = (Inbox::new(&config.site, config.inverters.len()), Arc::new(Outbox::new(&config.site)));
         let leases = keep::take_leases(folder.as_deref(), &config.site, clock.wall());
         let state = State::resume(&config.site, &leases, clock.now());
@@ -91,9 +95,15 @@ impl Daemon {
         });
         let (status, seen) = watch::channel(Arc::new(Status::default()));
         let (stop, stopping) = watch::channel(false);
-        let cloud = cloud::spawn(cloud_setup(&config, folder.as_ref(), seen.clone(), uploads, clock, stopping.clone()));
+        let mut setup = cloud_setup(&config, folder.as_ref(), seen.clone(), uploads, clock, stopping.clone());
+        let (asked, requests) = mpsc::channel(requests::MOST_UNDER_WAY);
+        let was_reset = reset::take(folder.as_deref());
+        setup.reset = was_reset.as_ref().map(|reset| reset.at);
+        setup.requests = Some(request_desk(folder.as_ref(), asked, was_reset.and_then(|reset| reset.request)));
+        let cloud = cloud::spawn(setup);
         let rights = rights::Desk::new(cloud.policy, folder.clone());
         let policy = rights.subscribe();
+        let reset = Arc::new(Notify::new());
         let (mut edges, mut last_words) = (Vec::new(), vec![cloud.task]);
         let (mut ocpp_address, mut chargers) = (None, None);
         if config.ocpp.is_some() {
@@ -106,6 +116,19 @@ impl Daemon {
             chargers = Some(served.desk);
             last_words.push(served.task);
         }
+        let desk = Requests {
+            config: Arc::new(config.clone()),
+            chargers: chargers.clone(),
+            policy: policy.clone(),
+            state: cloud.state.clone(),
+            inbox: inbox.clone(),
+            clock,
+            windows: Arc::default(),
+            folder: folder.clone(),
+            claims: Arc::default(),
+            reset: reset.clone(),
+        };
+        edges.push(tokio::spawn(desk.serve(requests)));
         let mut http_address = None;
         if let Some(page) = &config.http {
             let served = http::serve(page.listen, seen.clone(), clock);
@@ -127,6 +150,8 @@ impl Daemon {
             policy_state: cloud.state,
             status,
             stop,
+            reset,
+            _lock: lock,
             edges,
             last_words,
             alarms: Alarms::default(),
@@ -157,6 +182,10 @@ impl Daemon {
             tokio::select! {
                 biased;
                 () = &mut stop => break,
+                () = self.reset.notified() => {
+                    tracing::warn!("a factory reset has been asked for: the next start forgets people, cards and sessions");
+                    break;
+                }
                 () = self.rights.changed() => {}
                 () = self.inbox.heard() => {}
                 () = tokio::time::sleep(rest) => {}
@@ -263,6 +292,37 @@ impl Drop for Daemon {
     }
 }
 
+/// The folder where things are kept, and nobody else's; without one balancing goes on. A reset that was begun is finished before
+/// anything is read.
+fn state_folder(config: &Config) -> Result<(Option<Lock>, Option<Arc<Folder>>), String> {
+    let dir = config.state_dir.display();
+    let lock = match Lock::take(&config.state_dir) {
+        Ok(Some(lock)) => Some(lock),
+        Ok(None) => return Err(format!("{dir}: another headroom is at work with this state folder; stop it first")),
+        Err(fault) => {
+            tracing::warn!(%fault, "{dir}: nothing can be kept; balancing goes on");
+            return Ok((None, None));
+        }
+    };
+    let folder = match Folder::open(&config.state_dir) {
+        Ok(folder) => folder,
+        Err(fault) => {
+            tracing::warn!(%fault, "{dir}: nothing can be kept; balancing goes on");
+            return Ok((lock, None));
+        }
+    };
+    let recordings = config.recorder.as_ref().map(|recorder| recorder.dir.as_path());
+    match reset::finish(&folder, &config.state_dir, recordings) {
+        Ok(removed) if removed.is_empty() => {}
+        Ok(removed) => tracing::warn!(?removed, "factory reset: done"),
+        Err(fault) => tracing::warn!(%fault, "factory reset: not finished; the next start goes on with it"),
+    }
+    if let Err(fault) = identity::Identity::kept_or_new(&folder) {
+        tracing::warn!(%fault, "the gateway has no identity: it cannot be claimed");
+    }
+    Ok((lock, Some(Arc::new(folder))))
+}
+
 /// A fresh poll of a cached word is not a fresh sample: a meter's interval is never shorter than its refresh period.
 fn take_refresh_periods(config: &mut Config, devices: &Library) {
     for (meter, device) in config.site.meters.iter_mut().zip(&config.meters) {
@@ -296,27 +356,52 @@ fn cloud_setup(
     stop: watch::Receiver<bool>,
 ) -> cloud::Setup {
     let kept = |name| keep::read_bytes(folder.map(Arc::as_ref), name);
-    let save = |name: &'static str| -> cloud::Save {
-        let folder = folder.cloned();
-        Arc::new(move |bytes| {
-            let folder = folder.as_ref().ok_or_else(|| io::Error::other("there is no state folder"))?;
-            folder.write(name, bytes)
-        })
-    };
     cloud::Setup {
         config: config.cloud.clone(),
         site: config.site.clone(),
         chargers: config.chargers.clone(),
         local: config.policy.clone(),
         kept: kept(keep::POLICY),
-        save: save(keep::POLICY),
+        save: saver(folder, keep::POLICY),
         kept_events: kept(keep::EVENTS),
-        save_events: save(keep::EVENTS),
+        save_events: saver(folder, keep::EVENTS),
         status,
         sessions: uploads,
+        requests: None,
+        prepared: Some(prepared_shelf(config, folder)),
+        reset: None,
         clock,
         stop,
     }
+}
+
+/// What became of a preconfiguration, for the cloud; and where one goes if there is none.
+fn prepared_shelf(config: &Config, folder: Option<&Arc<Folder>>) -> cloud::PreparedShelf {
+    let found = config.prepared.as_ref().map(|prepared| cloud::Prepared {
+        result: if prepared.is_used { cloud::PreparedResult::Applied } else { cloud::PreparedResult::NotApplied },
+        told: prepared.told.clone(),
+    });
+    cloud::PreparedShelf { found, save: saver(folder, PREPARED) }
+}
+
+/// Keeps something under this name; without a folder it says that it does not.
+fn saver(folder: Option<&Arc<Folder>>, name: &'static str) -> cloud::Save {
+    let folder = folder.cloned();
+    Arc::new(move |bytes| {
+        let folder = folder.as_ref().ok_or_else(|| io::Error::other("there is no state folder"))?;
+        folder.write(name, bytes)
+    })
+}
+
+/// Without a folder nothing can be remembered, and no request is carried out.
+fn request_desk(
+    folder: Option<&Arc<Folder>>,
+    asked: mpsc::Sender<cloud::Asked>,
+    reset: Option<String>,
+) -> cloud::RequestDesk {
+    let kept = keep::read_bytes(folder.map(Arc::as_ref), keep::REQUESTS);
+    let done = reset.map(|id| (id, cloud::RequestOutcome::of(cloud::RequestWord::Accepted)));
+    cloud::RequestDesk { asked, kept, save: saver(folder, keep::REQUESTS), done }
 }
 
 fn save_book(folder: Option<Arc<Folder>>) -> ocpp::SaveBook {

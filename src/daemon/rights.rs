@@ -1,7 +1,7 @@
 //! What may each car do now? Keeps [`Rights`] told of what goes on, carries out what people at the site ask for, and keeps
 //! what has been used on disk, never in the way of the step.
 
-use super::keep;
+use super::keep::{self, RIGHTS};
 use crate::cloud::{Age, CloudState};
 use crate::control::Observation;
 use crate::inbox::{Command, Inbox, PolicyWatch};
@@ -14,8 +14,6 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// What is kept under this name.
-const RIGHTS: &str = "rights";
 /// Once the cloud has been silent for so long, cards that need it are refused.
 const OFFLINE_AFTER: Duration = Duration::from_secs(15 * 60);
 /// Who was let in and who has been boosted is written this soon.

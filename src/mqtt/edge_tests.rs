@@ -218,6 +218,7 @@ fn edge() -> Edge {
         site,
         state_dir: "/nonexistent".into(),
         recorder: None,
+        prepared: None,
         device_dir: None,
         meters: Vec::new(),
         inverters: Vec::new(),

@@ -30,7 +30,7 @@ use crate::policy::Policy;
 use crate::site::EvseId;
 use crate::time::{Duration, Moment};
 use chrono::{DateTime, TimeDelta, Utc};
-use people::Errand;
+use people::{Awaited, Errand};
 use serde_json::Value;
 use std::collections::VecDeque;
 
@@ -98,6 +98,8 @@ pub struct Charger {
     retry: Retry,
     access: Access,
     errand: Option<Errand>,
+    /// Starts from afar that may still begin; one a connector at most.
+    awaited: Vec<Awaited>,
     online: Option<Online>,
     pending: Option<Pending>,
     told: Option<(Moment, DateTime<Utc>)>,
@@ -155,6 +157,7 @@ impl Charger {
         let mut charger = Charger {
             access: Access::new(evses),
             errand: None,
+            awaited: Vec::new(),
             settings,
             connectors,
             setup: Setup::default(),

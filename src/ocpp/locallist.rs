@@ -281,6 +281,7 @@ mod tests {
     #[test]
     fn starts_from_afar_and_cards_too_long_for_ocpp_are_on_no_list() {
         let mut policy = policy();
+        policy.rules.remote_start = vec![0, 1];
         policy.add_central_tokens();
         policy.rules.unknown_offline = Some(Some(0));
         policy.tokens.insert("X".repeat(21), Token::of(0));
@@ -303,6 +304,7 @@ mod tests {
         let mut policy = policy();
         assert!(!may_cache(&policy), "one card shall ask first");
         policy.tokens.remove("ASKS");
+        policy.rules.remote_start = vec![0, 1];
         policy.add_central_tokens();
         assert!(may_cache(&policy));
         (policy.unknown, policy.rules.unknown_offline) = (Some(0), Some(None));

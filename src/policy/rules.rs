@@ -23,6 +23,8 @@ pub struct Rules {
     pub revocation: Revocation,
     /// The class of a token that nobody knows while the cloud is silent; `None`: as ever. Inside, `None`: refused.
     pub unknown_offline: Option<Option<usize>>,
+    /// Classes (indices) that may start from afar.
+    pub remote_start: Vec<usize>,
     /// Least current of each class, where it has one.
     pub floors: Vec<Option<Amps>>,
     /// Each such span of waiting adds 1 to the priority. Outside, `None`: as the installer says; inside: none does.

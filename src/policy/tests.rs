@@ -113,6 +113,7 @@ fn a_refused_card_is_refused_in_the_policy_s_own_word() {
 #[test]
 fn a_start_from_afar_is_charged_to_the_one_who_starts_it() {
     let mut policy = policy();
+    policy.rules.remote_start = vec![policy.principals[0].class];
     policy.add_central_tokens();
     assert_eq!(central_token("usr_a"), "headroom:usr_a");
     assert_eq!(policy.entitlement(LEFT, Some("headroom:usr_a"), None).alias.as_deref(), Some("Kari"));
@@ -126,10 +127,56 @@ fn two_people_whose_starts_from_afar_look_alike_have_none() {
     let mut policy = policy();
     let twin = |id: &str| Principal { id: id.into(), ..policy.principals[0].clone() };
     policy.principals.extend(["usr_0123456789", "usr_0123456-other", "usr_b"].map(twin));
+    policy.rules.remote_start = vec![policy.principals[0].class];
     policy.add_central_tokens();
     assert_eq!(central_token("usr_0123456789"), "headroom:usr_0123456");
     assert!(!policy.knows("headroom:usr_0123456"));
     assert!(policy.knows("headroom:usr_b"));
+}
+
+#[test]
+fn only_those_of_a_class_that_may_start_from_afar_do_and_only_while_they_are_in_it() {
+    let mut policy = policy();
+    policy.add_central_tokens();
+    assert_eq!(policy.remote_start("usr_a", LEFT, None), Err(Verdict::Invalid), "no class may");
+    let slow = Class { id: "slow".into(), ..policy.classes[0].clone() };
+    policy.classes.push(slow);
+    policy.rules.remote_start = vec![policy.principals[0].class];
+    policy.add_central_tokens();
+    assert_eq!(policy.remote_start("usr_a", LEFT, None), Ok("headroom:usr_a".into()));
+    assert_eq!(policy.remote_start("usr_a", RIGHT, None), Err(Verdict::NotAtThisLocation));
+    assert_eq!(policy.remote_start("usr_b", LEFT, None), Err(Verdict::Invalid));
+    let mut later = policy.clone();
+    later.now.principals = vec![PrincipalNow { class: policy.classes.len() - 1, verdict: Verdict::Accepted }];
+    assert_eq!(
+        later.remote_start("usr_a", LEFT, None),
+        Err(Verdict::Invalid),
+        "his quota has put him into another class"
+    );
+    policy.now.principals = vec![PrincipalNow { class: policy.principals[0].class, verdict: Verdict::NoCredit }];
+    assert_eq!(policy.remote_start("usr_a", LEFT, None), Err(Verdict::NoCredit));
+}
+
+#[test]
+fn whose_cards_are_all_refused_is_refused_from_afar_too() {
+    let mut policy = policy();
+    policy.rules.remote_start = vec![policy.principals[0].class];
+    policy.tokens.retain(|_, token| token.principal == 0);
+    let over = DateTime::UNIX_EPOCH;
+    let with = |change: &dyn Fn(&mut Token)| {
+        let mut policy = policy.clone();
+        policy.tokens.values_mut().for_each(change);
+        policy.add_central_tokens();
+        policy.remote_start("usr_a", LEFT, Some(over + TimeDelta::days(1)))
+    };
+    assert_eq!(with(&|card| card.status = Verdict::NoCredit), Err(Verdict::NoCredit));
+    assert_eq!(with(&|card| card.status = Verdict::Accepted), Ok("headroom:usr_a".into()));
+    let all_over = |card: &mut Token| (card.status, card.valid_until) = (Verdict::Accepted, Some(over));
+    assert_eq!(with(&all_over), Err(Verdict::Expired));
+    policy.tokens.get_mut("04A2").unwrap().status = Verdict::Accepted;
+    policy.tokens.insert("LOST".into(), Token { status: Verdict::Blocked, is_lost: true, ..Token::of(0) });
+    policy.add_central_tokens();
+    assert_eq!(policy.remote_start("usr_a", LEFT, None), Ok("headroom:usr_a".into()), "he has another card");
 }
 
 #[test]

@@ -32,6 +32,15 @@ impl Folder {
         Folder::on(Box::new(Directory::open(path.as_ref())?))
     }
 
+    /// A folder that is somebody else's, to read in it: nothing is made, and nothing removed.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn look(path: impl AsRef<Path>) -> io::Result<Folder> {
+        let shelf = Directory::look(path.as_ref())?;
+        Ok(Folder { shelf: Box::new(shelf), turn: Mutex::new(()) })
+    }
+
     pub(super) fn on(shelf: Box<dyn Shelf>) -> io::Result<Folder> {
         for name in shelf.list()?.iter().filter(|name| name.ends_with(UNFINISHED)) {
             // On a read-only disk it stays: nobody ever reads it.
@@ -81,6 +90,26 @@ impl Folder {
     pub fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         check(name)?;
         Ok(self.newest(name)?.map(|(_, slot)| slot.bytes))
+    }
+
+    /// Forgets `name` for good, with what an earlier content of it was; false: there was none. After an error, or a power cut
+    /// before this returns, [`Folder::read`] may give an earlier content.
+    ///
+    /// # Errors
+    /// A bad name, or whatever the disk says.
+    pub fn remove(&self, name: &str) -> io::Result<bool> {
+        check(name)?;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut was_there = false;
+        for index in 0..SLOTS.len() {
+            match self.shelf.remove(&file(name, index)) {
+                Ok(()) => was_there = true,
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.shelf.flush_names()?;
+        Ok(was_there)
     }
 
     /// The newest whole slot. One that cannot be read only matters where the other is not whole either.
@@ -211,6 +240,22 @@ mod tests {
         assert!(folder.write("policy", b"the second").is_err());
         assert!(!place.path().join("policy.tmp").exists());
         assert_eq!(folder.read("policy").unwrap().as_deref(), Some(&b"the first"[..]));
+    }
+
+    #[test]
+    fn what_is_removed_does_not_come_back_and_the_rest_stays() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::open(place.path()).unwrap();
+        for bytes in [b"the first", b"the secnd"] {
+            folder.write("policy", bytes).unwrap();
+            folder.write("other", bytes).unwrap();
+        }
+        assert!(folder.remove("policy").unwrap());
+        assert!(!folder.remove("policy").unwrap());
+        let reopened = Folder::open(place.path()).unwrap();
+        assert_eq!(reopened.read("policy").unwrap(), None);
+        assert_eq!(reopened.read("other").unwrap().as_deref(), Some(&b"the secnd"[..]));
+        assert!(folder.remove("../policy").is_err());
     }
 
     #[test]

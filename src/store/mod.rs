@@ -7,8 +7,10 @@
 #[path = "cuts_tests.rs"]
 pub(crate) mod cuts;
 mod folder;
+mod lock;
 mod shelf;
 mod slot;
 
 pub use folder::Folder;
+pub use lock::Lock;
 pub use slot::{MOST_BYTES, crc32};

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// Files by their names. All calls fail with whatever the disk says.
@@ -42,6 +42,23 @@ impl Directory {
         }
         Ok(Directory(path.to_owned()))
     }
+
+    /// It has to be there.
+    pub fn look(path: &Path) -> io::Result<Self> {
+        fs::read_dir(path).map(|_| Directory(path.to_owned()))
+    }
+
+    /// What root makes here is the folder's owner's, who has to read it later.
+    pub fn give(&self, file: &File) {
+        let owner = fs::metadata(&self.0).map(|about| (about.uid(), about.gid()));
+        let ours = file.metadata().map(|about| about.uid());
+        if let (Ok((user, group)), Ok(ours)) = (owner, ours)
+            && user != ours
+        {
+            // Who is not root cannot, and need not.
+            _ = fchown(file, Some(user), Some(group));
+        }
+    }
 }
 
 impl Shelf for Directory {
@@ -58,6 +75,7 @@ impl Shelf for Directory {
     fn write_new(&self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
         // For us alone: policies hold card numbers.
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.0.join(name))?;
+        self.give(&file);
         parts.iter().try_for_each(|part| file.write_all(part))?;
         file.sync_all()
     }

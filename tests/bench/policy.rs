@@ -165,6 +165,7 @@ fn cloud(gateway: &str, url: &str) -> CloudConfig {
         trust: None,
         allow_unsigned: true,
         refresh: Duration::from_secs(60),
+        may_reset: false,
     }
 }
 
@@ -180,6 +181,9 @@ fn setup(config: &Config, cloud: CloudConfig, save: Save) -> Setup {
         save_events: Arc::new(|_| Ok(())),
         status: watch::channel(Arc::default()).1,
         sessions: None,
+        requests: None,
+        prepared: None,
+        reset: None,
         clock: Clock::start(),
         stop: watch::channel(false).1,
     }

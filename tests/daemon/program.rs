@@ -72,8 +72,14 @@ async fn a_stop_takes_less_than_five_seconds_and_keeps_the_leases() {
     let (http, ocpp) = (free_port(), free_port());
     let text = house.configuration("").replacen("127.0.0.1:0", &http.to_string(), 1);
     let file = house.folder.path().join("headroom.toml");
-    std::fs::write(&file, text.replacen("127.0.0.1:0", &ocpp.to_string(), 1)).unwrap();
+    let text = text.replacen("127.0.0.1:0", &ocpp.to_string(), 1);
+    std::fs::write(&file, &text).unwrap();
     let file = file.to_str().unwrap();
+    // The same ports, and a state folder of its own.
+    let state = format!("state_dir = \"{}", house.folder.path().display());
+    let other = house.folder.path().join("other.toml");
+    std::fs::write(&other, text.replace(&state, &format!("{state}/other"))).unwrap();
+    let other = other.to_str().unwrap();
     house.line.lead_to(Some(ocpp));
     house.arrive(LEFT, None);
     for round in ["first", "second"] {
@@ -86,7 +92,7 @@ async fn a_stop_takes_less_than_five_seconds_and_keeps_the_leases() {
         };
         wait_for_port(http).await;
         timeout(PATIENCE, page).await.expect("its lease is confirmed");
-        let taken = headroom(&["run", "--config", file]).await;
+        let taken = headroom(&["run", "--config", other]).await;
         assert_eq!(taken.code, Some(1));
         let told = taken.stderr.lines().last().unwrap_or_default();
         assert!(told.contains("ocpp.listen: cannot listen on") && told.contains("choose another port"), "{told}");

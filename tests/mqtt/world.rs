@@ -146,6 +146,7 @@ pub fn config(broker: SocketAddr) -> Config {
         site,
         state_dir: "/nonexistent".into(),
         recorder: None,
+        prepared: None,
         device_dir: None,
         meters: Vec::new(),
         inverters: Vec::new(),

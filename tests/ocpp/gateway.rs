@@ -152,6 +152,7 @@ pub fn config() -> Config {
         },
         state_dir: "/nowhere".into(),
         recorder: None,
+        prepared: None,
         device_dir: None,
         meters: vec![],
         inverters: vec![],

@@ -29,6 +29,7 @@ fn policy(cards: &[&str]) -> Arc<Policy> {
         unknown: None,
         ..Policy::open(2)
     };
+    policy.rules.remote_start = vec![0];
     policy.add_central_tokens();
     Arc::new(policy)
 }
@@ -138,7 +139,7 @@ async fn a_charger_without_a_list_is_sent_none() {
 #[tokio::test]
 async fn a_start_from_afar_is_a_session_of_the_one_who_started_it() {
     let gateway = Gateway::start().await;
-    gateway.policy.send_replace(policy(&[]));
+    gateway.policy.send_replace(policy(&["04A2B3C4"]));
     let start = || Command::Start { evse: LEFT, token: "headroom:kari".into() };
     assert_eq!(gateway.desk.tell(start()).await, Ok(Told::NoAnswer), "it is away");
     let nowhere = Command::Stop { evse: EvseId(9) };

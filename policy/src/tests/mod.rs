@@ -2,7 +2,9 @@
 
 mod document;
 mod envelope;
+mod prepared;
 mod random;
+mod requests;
 mod schema;
 mod tombstone;
 

@@ -1,4 +1,4 @@
-//! How does it get up there? Three lanes that know nothing of each other: each sends, waits ever longer where that fails,
+//! How does it get up there? Lanes that know nothing of each other: each sends, waits ever longer where that fails,
 //! and sends again. Where the cloud does not offer to take something, its lane rests.
 
 use super::{MOST_RECORDS, Outbox, message, taken};
@@ -9,6 +9,7 @@ use crate::cloud::events::{Haste, Queue, Severity};
 use crate::cloud::keeping::task::{Keeping, Save};
 use crate::cloud::offer::Offers;
 use crate::cloud::pace::Pace;
+use crate::cloud::requests::task::{Results, send};
 use crate::cloud::route::{self, Route};
 use crate::cloud::trouble::Trouble;
 use crate::status::Status;
@@ -146,24 +147,20 @@ pub struct Uplink {
     pub status: watch::Receiver<Arc<Status>>,
     pub state: watch::Receiver<CloudState>,
     pub sessions: Option<Arc<dyn Outbox>>,
+    pub results: Results,
     pub clock: Clock,
 }
 
 impl Uplink {
     /// Sends for good.
     pub async fn run(self) {
-        let Uplink { route, offers, acks, events, status, state, sessions, clock } = self;
-        let lane = |what| Lane {
-            what,
-            route: &route,
-            offers: offers.clone(),
-            pace: Pace::new(route.gateway_id()),
-            trouble: None,
-        };
+        let Uplink { route, offers, acks, events, status, state, sessions, results, clock } = self;
+        let lane = |what| Lane::new(what, &route, &offers);
         tokio::join!(
             send_acks(lane("policy/ack"), &acks),
             send_events(lane("events"), &events),
             send_sessions(lane("sessions"), sessions),
+            send(lane("requests/results"), &results),
             see_alarms(&events, status),
             see_cloud(&events, state, clock),
         );
@@ -261,7 +258,7 @@ async fn see_cloud(events: &Events, mut state: watch::Receiver<CloudState>, cloc
 }
 
 /// One kind of message on its way up.
-struct Lane<'a> {
+pub struct Lane<'a> {
     /// The last part of its address.
     what: &'static str,
     route: &'a Route,
@@ -270,37 +267,38 @@ struct Lane<'a> {
     trouble: Option<Trouble>,
 }
 
-impl Lane<'_> {
+impl<'a> Lane<'a> {
+    /// To this place; nothing has been sent yet.
+    pub fn new(what: &'static str, route: &'a Route, offers: &watch::Receiver<Offers>) -> Self {
+        Lane { what, route, offers: offers.clone(), pace: Pace::new(route.gateway_id()), trouble: None }
+    }
+
     /// Returns once the cloud takes these; for good not, once nobody asks it any more.
-    async fn is_wanted(&mut self, wants: impl FnMut(&Offers) -> bool) {
+    pub async fn is_wanted(&mut self, wants: impl FnMut(&Offers) -> bool) {
         if self.offers.wait_for(wants).await.is_err() {
             std::future::pending().await
         }
     }
 
-    async fn post(&mut self, body: Vec<u8>) -> Result<Vec<u8>, Trouble> {
-        let mut response = self.route.post(self.what, body)?.send().await.map_err(route::trouble)?;
+    /// Sends it once.
+    pub async fn post(&mut self, body: Vec<u8>) -> Result<Vec<u8>, Trouble> {
+        let response = self.route.post(self.what, body)?.send().await.map_err(route::trouble)?;
         if !response.status().is_success() {
             return Err(Trouble::Status(response.status().as_u16()));
         }
-        let mut answer = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(route::trouble)? {
-            if answer.len() + chunk.len() > MOST_ANSWER {
-                return Err(Trouble::Meaningless);
-            }
-            answer.extend_from_slice(&chunk);
-        }
-        Ok(answer)
+        route::task::read(response, MOST_ANSWER).await?.ok_or(Trouble::Meaningless)
     }
 
-    fn through(&mut self) {
+    /// It got through.
+    pub fn through(&mut self) {
         self.pace.after_answer(Duration::ZERO);
         if self.trouble.take().is_some() {
             tracing::info!(to = self.what, "policy cloud: takes what it is sent again");
         }
     }
 
-    async fn rest(&mut self, trouble: Trouble) {
+    /// It did not: waits before it may be tried again.
+    pub async fn rest(&mut self, trouble: Trouble) {
         let wait = self.pace.after_failure();
         if !self.trouble.as_ref().is_some_and(|before| before.is_like(&trouble)) {
             tracing::warn!(to = self.what, %trouble, wait_s = wait.as_secs(), "policy cloud: does not take what it is sent; it is sent again");

@@ -47,12 +47,14 @@ impl Charger {
             Inbound::Status { connector, plug, fault } => self.status(connector, plug, fault, book),
             Inbound::Authorize { token } => {
                 self.meet(token.as_deref(), policy);
+                let token = self.taken(token, None, now);
                 self.authorized(token.as_deref(), now, policy)
             }
             Inbound::Start(start) => self.started(start, now, policy, book),
             Inbound::Stop { transaction, token, meter_wh } => {
                 self.stopped(transaction, meter_wh, book);
                 // Nobody is kept from stopping: the answer is for the charger's cache.
+                let token = self.taken(token, None, now);
                 token.map_or(json!({}), |token| self.authorized(Some(&token), now, policy))
             }
             Inbound::Meter { connector, transaction } => self.metered(connector, transaction, payload, now, book),
@@ -130,16 +132,19 @@ impl Charger {
         };
         self.meet(start.token.as_deref(), policy);
         let seat = &self.connectors[at].seat;
-        let verdict = policy.entitlement(seat.evse, start.token.as_deref(), now.date()).verdict;
+        // What runs goes on under its token though its start is told once more.
+        let is_running = start.token.is_some() && book.at(&seat.id).is_some_and(|open| open.token == start.token);
+        let token = if is_running { start.token } else { self.taken(start.token, Some(seat.evse), now) };
+        let verdict = policy.entitlement(seat.evse, token.as_deref(), now.date()).verdict;
         let before = book.at(&seat.id).map(|open| open.id);
-        let id = book.start(&seat.id, start.token.clone(), start.at.unwrap_or(now.wall), start.meter_wh);
+        let id = book.start(&seat.id, token.clone(), start.at.unwrap_or(now.wall), start.meter_wh);
         if before != Some(id) {
             tracing::info!(charger = self.identity(), connector = seat.connector, id, ?verdict, "transaction begun");
             self.outputs.push_back(Output::SaveBook);
         }
-        let answer = id_tag::answer(policy, start.token.as_deref(), verdict);
+        let answer = id_tag::answer(policy, token.as_deref(), verdict);
         // A refused one is reported too: control gives it nothing, and says why.
-        self.connectors[at].begin(id, start.token, start.meter_wh, now.at);
+        self.connectors[at].begin(id, token, start.meter_wh, now.at);
         with_id(id, answer)
     }
 

@@ -4,9 +4,17 @@ use super::{Asked, Charger, Output};
 use crate::ocpp::access::{self, Outcome};
 use crate::ocpp::setup::Reply;
 use crate::ocpp::{Command, Now, Told};
-use crate::policy::Policy;
-use crate::time::Moment;
+use crate::policy::{Policy, is_central, normalise};
+use crate::site::EvseId;
+use crate::time::{Duration, Moment};
 use std::sync::Arc;
+
+/// A start from afar may begin so long after it was asked for: the car is plugged in meanwhile. Chargers give that a minute or
+/// three (`ConnectionTimeOut`).
+const AWAITED: Duration = Duration::from_secs(600);
+
+/// What a token of ours becomes that nobody has asked for, so that it is a stranger's to everybody: no card is written so.
+const UNASKED: &str = "?";
 
 /// A command that is not answered yet; one at a time.
 #[derive(Debug)]
@@ -14,6 +22,14 @@ pub(super) struct Errand {
     command: Command,
     pub(super) since: Moment,
     pub(super) is_sent: bool,
+}
+
+/// A start that was asked for.
+#[derive(Debug)]
+pub(super) struct Awaited {
+    evse: EvseId,
+    token: String,
+    until: Moment,
 }
 
 impl Charger {
@@ -46,9 +62,25 @@ impl Charger {
             self.tell(Told::Rejected);
             return false;
         };
+        if let Command::Start { evse, token } = &errand.command {
+            let awaited = Awaited { evse: *evse, token: normalise(token), until: now.at + AWAITED };
+            self.awaited.retain(|other| other.evse != *evse);
+            self.awaited.push(awaited);
+        }
         tracing::info!(charger = self.settings.identity, action, "asked from afar");
         self.call(Asked::Command, action, &payload, now);
         true
+    }
+
+    /// The token as it is taken: one for starts from afar counts for a start that was asked for and for nothing else, as
+    /// everybody could write it on a card.
+    pub(super) fn taken(&self, token: Option<String>, evse: Option<EvseId>, now: Now) -> Option<String> {
+        let token = token?;
+        let is_it = |other: &Awaited| {
+            now.at < other.until && evse.is_none_or(|evse| evse == other.evse) && normalise(&token) == other.token
+        };
+        let is_asked_for = !is_central(&token) || self.awaited.iter().any(is_it);
+        Some(if is_asked_for { token } else { format!("{UNASKED}{token}") })
     }
 
     pub(super) fn is_errand_waiting(&self) -> bool {
@@ -56,11 +88,16 @@ impl Charger {
     }
 
     pub(super) fn commanded(&mut self, reply: Reply<'_>) {
-        self.tell(match reply {
+        let told = match reply {
             Reply::Silent => Told::NoAnswer,
             reply if reply.is_yes() => Told::Accepted,
             Reply::Said(_) | Reply::Refused => Told::Rejected,
-        });
+        };
+        if let (Told::Rejected, Some(errand)) = (told, &self.errand) {
+            let evse = errand.command.evse();
+            self.awaited.retain(|awaited| awaited.evse != evse);
+        }
+        self.tell(told);
     }
 
     /// The charger will not answer any more.

@@ -269,6 +269,38 @@ fn a_start_from_afar_is_asked_once_and_its_answer_is_told() {
 }
 
 #[test]
+fn the_token_of_a_start_from_afar_counts_only_where_one_was_asked_for() {
+    let mut bench = Bench::ready();
+    bench.policy = (*cards(&["A"])).clone();
+    bench.policy.evses.iter_mut().for_each(|rule| rule.open = None);
+    bench.policy.rules.remote_start = vec![0];
+    bench.policy.add_central_tokens();
+    let begin =
+        |connector: u32| json!({"connectorId": connector, "idTag": "headroom:p", "meterStart": 0, "timestamp": OPEN});
+    let word = |answer: &Value| answer["idTagInfo"]["status"].clone();
+    let tag = json!({"idTag": "headroom:p"});
+    assert_eq!(word(&bench.ask("Authorize", tag.clone())), "Invalid", "anybody can write it on a card");
+    assert_eq!(word(&bench.ask("StartTransaction", begin(2))), "Invalid");
+    assert_eq!(bench.book.at("right").unwrap().token.as_deref(), Some("?headroom:p"), "and it counts for nobody");
+    assert_eq!(bench.strangers, Vec::<String>::new());
+
+    let start = || Command::Start { evse: EvseId(0), token: "headroom:p".into() };
+    let calls = bench.command(start());
+    bench.reply(&calls[0], json!({"status": "Rejected"}));
+    assert_eq!(word(&bench.ask("Authorize", tag.clone())), "Invalid", "the charger has refused");
+    let calls = bench.command(start());
+    bench.reply(&calls[0], yes());
+    assert_eq!(word(&bench.ask("Authorize", tag)), "Accepted");
+    assert_eq!(word(&bench.ask("StartTransaction", begin(2))), "Invalid", "another connector");
+    let answer = bench.ask("StartTransaction", begin(1));
+    assert_eq!(word(&answer), "Accepted");
+    bench.millis += 700_000;
+    assert_eq!(bench.ask("StartTransaction", begin(1))["transactionId"], answer["transactionId"], "told once more");
+    bench.status("Available");
+    assert_eq!(word(&bench.ask("StartTransaction", begin(1))), "Invalid", "later it is a card again");
+}
+
+#[test]
 fn a_stop_from_afar_names_the_transaction_that_runs() {
     let mut bench = Bench::ready();
     assert_eq!(bench.command(Command::Stop { evse: EvseId(0) }), Vec::<Value>::new());
