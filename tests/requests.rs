@@ -323,3 +323,46 @@ impl Visit for Lines {
         _ = write!(self.0.lock().unwrap(), "{field}={value:?} ");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_charged_is_at_the_cloud_once_with_its_holder_and_its_registers_and_over_a_crash() {
+    let site = Site::new().await;
+    let mut gateway = site.open().await;
+    let charger = Charger::dial(gateway.ocpp, "HOME-1").await;
+    let charge = async |gateway: &mut site::Gateway, charger: &Charger, from: u64, to: u64| {
+        let at = "2026-11-22T10:00:00Z";
+        let begin = json!({"connectorId": 1, "idTag": KARI, "meterStart": from, "timestamp": at});
+        let id = charger.ask("StartTransaction", begin).await["transactionId"].clone();
+        gateway.until("it charges", |status| status.evses[0].class == "owner").await;
+        charger.ask("StopTransaction", json!({"transactionId": id, "meterStop": to, "timestamp": at})).await;
+        gateway.until("it is over", |status| status.evses[0].class.is_empty()).await;
+    };
+    charge(&mut gateway, &charger, 1_000, 5_200).await;
+    let [session] = &site.has_sessions(1).await[..] else { panic!("{:?}", site.sessions()) };
+    for (field, is) in [
+        ("person", json!("kari")),
+        ("class", json!("owner")),
+        ("evse", json!("left")),
+        ("token", json!("****B3C4")),
+        ("energy_wh", json!(4_200)),
+        ("estimated", json!(false)),
+        ("meter_start_wh", json!(1_000)),
+        ("meter_stop_wh", json!(5_200)),
+        ("end", json!("stopped")),
+        ("review", json!([])),
+    ] {
+        assert_eq!(session[field], is, "{field} of {session}");
+    }
+    assert!(!session.to_string().contains(KARI), "the card's number stays here");
+
+    // Another one, and the process is gone at once: what is on disk goes up later, and nothing twice.
+    charge(&mut gateway, &charger, 5_200, 5_900).await;
+    gateway.kill().await;
+    let gateway = site.open().await;
+    let mut energies: Vec<i64> =
+        site.has_sessions(2).await.iter().map(|session| session["energy_wh"].as_i64().unwrap()).collect();
+    energies.sort_unstable();
+    assert_eq!(energies, [700, 4_200]);
+    gateway.stop().await;
+    assert_eq!(site.sessions().len(), 2);
+}

@@ -144,6 +144,20 @@ impl Site {
         self.find(result, find).await
     }
 
+    /// The sessions that the cloud has.
+    pub fn sessions(&self) -> Vec<Value> {
+        self.server
+            .gateways()
+            .get(GATEWAY)
+            .map(|gateway| gateway.sessions.values().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// Waits for so many of them.
+    pub async fn has_sessions(&self, count: usize) -> Vec<Value> {
+        self.find("sessions", || Some(self.sessions()).filter(|sessions| sessions.len() >= count)).await
+    }
+
     /// Waits for an event of security.
     pub async fn event(&self, id: &str) -> Value {
         let find = || {
@@ -154,7 +168,7 @@ impl Site {
         self.find(id, find).await
     }
 
-    async fn find(&self, what: &str, find: impl Fn() -> Option<Value>) -> Value {
+    async fn find<T>(&self, what: &str, find: impl Fn() -> Option<T>) -> T {
         let found = async {
             loop {
                 if let Some(found) = find() {
