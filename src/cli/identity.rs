@@ -4,6 +4,8 @@ use super::{CONFIG, failed, load};
 use crate::daemon::identity::{Claim, Identity};
 use crate::store::Folder;
 use clap::Args;
+use std::fmt::Display;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -24,13 +26,12 @@ pub(super) fn identity(arguments: &IdentityArguments) -> ExitCode {
     let cannot = |fault| failed(&format!("{state}: {fault}; ask as root or as the daemon's user"));
     let folder = match Folder::look(&config.state_dir) {
         Ok(folder) => folder,
+        Err(fault) if fault.kind() == ErrorKind::NotFound => return none_yet(&state),
         Err(fault) => return cannot(fault),
     };
     let identity = match Identity::kept(&folder) {
         Ok(Some(identity)) => identity,
-        Ok(None) => {
-            return failed(&format!("{state}: there is no identity yet; the daemon makes one at its first start"));
-        }
+        Ok(None) => return none_yet(&state),
         Err(fault) => return cannot(fault),
     };
     println!("gateway     {}", config.cloud.as_ref().map_or("no [cloud]", |cloud| cloud.gateway_id.as_str()));
@@ -40,4 +41,8 @@ pub(super) fn identity(arguments: &IdentityArguments) -> ExitCode {
         None => println!("PIN         {}", identity.pin),
     }
     ExitCode::SUCCESS
+}
+
+fn none_yet(state: &impl Display) -> ExitCode {
+    failed(&format!("{state}: there is no identity yet; the daemon makes one at its first start"))
 }
