@@ -4,6 +4,8 @@ use crate::document::{Addressee, Document, parse};
 use crate::envelope::{KEYS_TYPE, POLICY_TYPE, TOMBSTONE_TYPE};
 use crate::fault::Faults;
 use crate::keys::Keys;
+use crate::prepared::parse_prepared;
+use crate::requests::{Requests, parse_requests};
 use crate::rules::OnExceed;
 use crate::seal::{SigningKey, seal};
 use crate::tombstone::{Tombstone, Word};
@@ -17,6 +19,15 @@ const EXAMPLE: &[u8] = include_bytes!("../../docs/policy.json");
 /// For the gateway of [`EXAMPLE`], signed with it.
 const TOMBSTONE: &[u8] = br#"{"schema": "headroom.tombstone/1.0", "gateway_id": "gw_7Q2M", "location_id": "loc_51AF",
     "epoch": 3, "version": 1843, "issued_at": "2026-11-21T18:00:00Z"}"#;
+
+/// What somebody wants, and what was prepared.
+const REQUESTS: &[u8] = br#"{"schema": "headroom.requests/1.0", "gateway_id": "gw_7Q2M", "location_id": "loc_51AF",
+    "issued_at": "2026-11-21T18:00:00Z", "requests": [
+    {"id": "r-1", "kind": "start", "evse": "left", "principal": "usr_a", "expires_at": "2026-11-21T18:01:00Z"},
+    {"id": "r-2", "kind": "pair", "ocpp_id": "HOME-1", "connector": 2, "expires_at": "2026-11-21T18:01:00Z"},
+    {"id": "r-3", "kind": "claim", "pin": "01234567", "expires_at": "2026-11-21T18:01:00Z"}]}"#;
+const PREPARED: &[u8] = br#"{"schema": "headroom.preconfiguration/1.0", "gateway_id": "gw_7Q2M",
+    "location_id": "loc_51AF", "issued_at": "2026-11-21T18:00:00Z", "toml": "[[circuit]]\nid = \"main\""}"#;
 
 /// The signing keys, and what is signed by them.
 struct World {
@@ -50,6 +61,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
     vec![
         EXAMPLE.to_vec(),
         TOMBSTONE.to_vec(),
+        REQUESTS.to_vec(),
+        PREPARED.to_vec(),
         keys.clone(),
         seal(POLICY_TYPE, EXAMPLE, &[key]),
         seal(TOMBSTONE_TYPE, TOMBSTONE, &[key]),
@@ -64,7 +77,12 @@ pub fn fuzz(bytes: &[u8]) {
         Ok(document) => is_sound(&document),
         Err(faults) => is_reason(&faults),
     }
-    for outcome in [Keys::parse(bytes).map(drop), Tombstone::parse(bytes, us).map(drop)] {
+    let requests = parse_requests(bytes, us);
+    if let Ok(requests) = &requests {
+        are_few(requests);
+    }
+    let prepared = parse_prepared(bytes, us).map(drop);
+    for outcome in [Keys::parse(bytes).map(drop), Tombstone::parse(bytes, us).map(drop), requests.map(drop), prepared] {
         outcome.unwrap_or_else(|faults| is_reason(&faults));
     }
 }
@@ -113,6 +131,12 @@ pub fn fuzz_envelope(bytes: &[u8]) {
 fn is_reason(faults: &Faults) {
     assert!(!faults.is_empty(), "refused without a reason");
     assert!(!faults.to_string().contains(char::is_control), "a fault breaks the line: {faults:?}");
+}
+
+/// What whoever carries them out relies on.
+fn are_few(requests: &Requests) {
+    let ids: BTreeSet<&str> = requests.requests.iter().map(|request| request.id.as_str()).collect();
+    assert!(ids.len() == requests.requests.len() && ids.len() <= 20, "an id twice, or too many");
 }
 
 /// Everything that a reader of a document relies on.
