@@ -1,4 +1,6 @@
-//! What is known of one EVSE and its car? What it takes at least, what it may take at most, and whether it obeys.
+//! What is known of one EVSE and its car? What it takes at least, and what it may take at most.
+
+mod obedience;
 
 use super::Lease;
 use super::appetite::{Appetite, FOLLOWS};
@@ -18,10 +20,6 @@ use serde::{Deserialize, Serialize};
 
 /// Own measurements agree with a setpoint within this.
 const TOLERANCE: Amps = Amps::milli(500);
-/// So many samples above the setpoint, one after the other, are disobedience.
-const STRIKES: u8 = 3;
-/// So many cuts that no meter has shown, one after the other, are disobedience.
-const UNSHOWN: u8 = 2;
 /// A report may be this much later than its interval.
 const LATENESS: Duration = Duration::from_secs(3);
 /// A car that stops taking what it is offered wants no more after so long.
@@ -69,6 +67,8 @@ pub(super) struct Car {
     pub raised_at: Option<Moment>,
     /// It takes more than it was told; since when.
     pub disobeys_since: Option<Moment>,
+    /// Its charger is hung up on until then.
+    pub hung_up_until: Option<Moment>,
     session: Option<i64>,
     /// What the process before this one has left: its first session keeps that while the lease stands.
     resumed: Option<Lease>,
@@ -113,6 +113,7 @@ impl Car {
             has_charged: false,
             raised_at: None,
             disobeys_since: None,
+            hung_up_until: None,
             session: None,
             resumed: None,
             draw: Amps::ZERO,
@@ -152,6 +153,7 @@ impl Car {
         self.hear_rest(report.plug, now);
         self.hear_answer(evse, report);
         self.ledger.expire(evse, report.link, now);
+        self.let_in(report.link, now);
         self.forgive(evse, now);
         // What a charger said before it went is no news of what its car takes since.
         let is_up = matches!(report.link, Link::Up { .. });
@@ -217,25 +219,6 @@ impl Car {
         if evse.rotation.phases().iter().any(|phase| fall[phase].is_positive() && fall[phase] >= self.draw.scaled(1, 2))
         {
             self.draw = Amps::ZERO;
-        }
-    }
-
-    /// A cut's time is over, and the meter above has shown it or not. Without a meter of its own this is the only proof,
-    /// and the only sign of disobedience.
-    pub(super) fn judge(&mut self, evse: &Evse, is_unshown: bool, now: Moment) {
-        // What the sun takes back hides what a car gives back for it.
-        if evse.metering.is_some() || (is_unshown && self.because == Reason::Solar) {
-            return;
-        }
-        if !is_unshown {
-            self.unshown = 0;
-            self.disobeys_since = None;
-            self.ledger.prove();
-        } else {
-            self.unshown = (self.unshown + 1).min(UNSHOWN);
-            if self.unshown == UNSHOWN {
-                self.disobeys_since.get_or_insert(now);
-            }
         }
     }
 
@@ -354,22 +337,6 @@ impl Car {
         self.waiting_since = (session.is_some() && !self.setpoint.is_positive()).then_some(now);
     }
 
-    /// A paused charger shows little: after a lease one that takes no more than it was told is tried once more. Its
-    /// ledger forgets nothing with that, and without a meter of its own the next cut that does not show is enough.
-    fn forgive(&mut self, evse: &Evse, now: Moment) {
-        let is_over = |since: Moment| now >= since + evse.lease + evse.response;
-        let is_quiet = evse.metering.is_none() || self.own.is_some_and(|own| own <= self.setpoint + TOLERANCE);
-        if is_quiet && self.disobeys_since.is_some_and(is_over) {
-            self.disobeys_since = None;
-            self.unshown = UNSHOWN - 1;
-        }
-    }
-
-    fn obeys(&mut self) {
-        self.disobeys_since = None;
-        self.taken = Amps::ZERO;
-    }
-
     fn hear_answer(&mut self, evse: &Evse, report: &Report) {
         if let (Some(answer), Some(sent)) = (report.answer, self.sent)
             && answer.number == sent.number
@@ -379,58 +346,6 @@ impl Car {
             if sabotage::has(Bug::AcceptedIsProof) {
                 self.ledger.prove();
             }
-        }
-    }
-
-    /// A charger that says by itself that it gives none now is paused, once nothing older can be on its way to it.
-    fn hear_pause(&mut self, evse: &Evse, report: &Report, now: Moment) {
-        let is_told = self.sent.is_some_and(|sent| {
-            !sent.amps.is_positive() && sent.epoch == report.epoch && now >= sent.at + evse.response
-        });
-        if is_told && report.plug == Plug::SuspendedEvse && self.own.is_none_or(|own| own <= TOLERANCE) {
-            self.ledger.prove();
-            self.falls_since = None;
-            self.obeys();
-        }
-    }
-
-    /// A new own measurement: does it prove the last cut, or does it break the setpoint?
-    ///
-    /// A fall to the new limit proves it. To stand at it from the beginning does so after a lease's time: either that is
-    /// the limit, or it is the most that the car takes. To stay below (resting, nearly full) proves nothing.
-    fn compare(&mut self, evse: &Evse, measured: &Measured, plug: Plug) {
-        let own = evse.rotation.to_site(&measured.current).most();
-        let is_within = own <= self.setpoint + TOLERANCE;
-        let rests = !self.setpoint.is_positive() && plug == Plug::SuspendedEv;
-        let is_at_it = is_within && own + FOLLOWS.max(self.setpoint.scaled(1, 10)) >= self.setpoint && !rests;
-        self.stands_since = is_at_it.then(|| self.stands_since.unwrap_or(measured.at));
-        let is_down = is_at_it && own <= self.setpoint - self.readings.shy() + TOLERANCE;
-        let has_fallen = is_down && self.falls_since.is_some_and(|at| measured.at > at);
-        let has_stood = self.setpoint.is_positive()
-            && self.stands_since.is_some_and(|since| measured.at >= since + evse.lease + evse.response);
-        if has_fallen || has_stood {
-            self.ledger.prove();
-            self.falls_since = None;
-            self.obeys();
-        } else if !is_within {
-            // It rose above the new limit only after the cut, on its way to the old one: its fall will prove it too.
-            self.falls_since.get_or_insert(measured.at);
-        }
-        let since = measured.at - evse.response;
-        // Each past setpoint stands with the moment that ended it.
-        let highest_then =
-            self.past.iter().filter(|(ended, _)| *ended >= since).map(|(_, amps)| *amps).fold(self.setpoint, Amps::max);
-        // Whoever holds no lease any more gives its fallback, and obeys.
-        let highest_then = if self.ledger.is_held() { highest_then } else { highest_then.max(evse.fallback) };
-        let slack = Amps::whole(1).max(highest_then.scaled(1, 10));
-        if own > highest_then + slack && self.sent.is_some() && !sabotage::has(Bug::LiarBelieved) {
-            self.strikes = (self.strikes + 1).min(STRIKES);
-            if self.strikes == STRIKES {
-                self.disobeys_since.get_or_insert(measured.at);
-                self.taken = self.taken.max(own);
-            }
-        } else {
-            self.strikes = 0;
         }
     }
 

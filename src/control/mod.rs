@@ -10,6 +10,7 @@ mod car;
 mod draw;
 mod exposure;
 mod freshness;
+mod hang_up;
 mod headroom;
 mod ledger;
 mod mode;
@@ -34,6 +35,7 @@ mod work;
 mod worst;
 
 pub use exposure::Exposure;
+pub use hang_up::HangUp;
 pub use ledger::Lease;
 pub use observation::{Observation, Word};
 pub use reason::Reason;
@@ -68,6 +70,8 @@ pub struct Decision {
     pub setpoints: Vec<Setpoint>,
     /// What has to be sent now; at most one for an EVSE.
     pub orders: Vec<Order>,
+    /// Whose chargers must not be connected now.
+    pub hang_ups: Vec<HangUp>,
     /// One for each circuit, by index.
     pub rows: Vec<Row>,
     /// One for each EVSE, by index: what people are shown of it.
@@ -215,6 +219,7 @@ pub fn step_into(
         let may_renew = !matches!(sights[id.0], Sight::Lost(_)) || (is_tightened && car.setpoint < evse.fallback);
         decision.orders.extend(orders::order(evse, id, car, report, may_renew, &mut state.numbers, now));
     }
+    hang_up::decide(&mut decision.hang_ups, &scene, &mut state.cars, &observation.reports, before);
     let setpoints = state.cars.iter().map(|car| Setpoint { amps: car.setpoint, because: car.because });
     refill(&mut decision.setpoints, setpoints);
     refill(&mut decision.rows, rows.iter().take(site.circuits.len()).map(|row| row.shown));

@@ -55,6 +55,8 @@ pub(super) enum Bug {
     LateIgnored,
     /// All cars load all phases alike.
     EvenlyLoaded,
+    /// A charger that is told in vain keeps its connection, whatever its circuit carries.
+    NeverHangsUp,
 }
 
 /// Is it in? In a product no, and the compiler knows.

@@ -76,6 +76,7 @@ impl World {
             self.seen.wall = (now >= at(60)).then_some(wall);
             self.decision = control::step(&self.site, &mut self.state, &self.seen, &self.policy, now);
             self.decision.orders.iter().for_each(|order| self.plant.obey(order));
+            self.decision.hang_ups.iter().for_each(|hang_up| self.plant.hang_up(hang_up));
             let World { state, seen, policy, decision, .. } = &*self;
             see(&Stepped { state, seen, policy, now, decision });
         }

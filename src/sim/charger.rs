@@ -75,6 +75,8 @@ pub struct Charger {
     /// Its connection to the gateway.
     pub link: Link,
     is_reachable: bool,
+    /// The gateway has hung up, and lets it in again then.
+    hung_up_until: Option<Moment>,
     /// While it boots: when it has.
     boots_until: Option<Moment>,
     /// Counts its connections.
@@ -112,6 +114,7 @@ impl Charger {
             dice: Dice::new(script.seed, CHARGER_STREAMS + index as u64),
             link: Link::Up { since: Moment::START },
             is_reachable: true,
+            hung_up_until: None,
             boots_until: None,
             epoch: 1,
             answer: None,
@@ -148,6 +151,12 @@ impl Charger {
         self.connect(now);
     }
 
+    /// The gateway hangs up on it, and does not let it in before `until`.
+    pub fn hang_up(&mut self, until: Moment, now: Moment) {
+        self.hung_up_until = Some(until);
+        self.connect(now);
+    }
+
     /// It boots for so long: no connection, no offer, and afterwards nothing but its own fallback.
     pub fn reboot(&mut self, now: Moment, lasts: Duration) {
         self.boots_until = Some(now + lasts);
@@ -156,7 +165,8 @@ impl Charger {
     }
 
     fn connect(&mut self, now: Moment) {
-        match (self.is_reachable && self.boots_until.is_none(), self.link) {
+        let can_connect = self.is_reachable && self.boots_until.is_none() && self.hung_up_until.is_none();
+        match (can_connect, self.link) {
             (true, Link::Never | Link::Down { .. }) => {
                 self.link = Link::Up { since: now };
                 self.epoch += 1;
@@ -175,6 +185,10 @@ impl Charger {
     pub fn live(&mut self, now: Moment) {
         if self.boots_until.is_some_and(|until| now >= until) {
             self.boots_until = None;
+            self.connect(now);
+        }
+        if self.hung_up_until.is_some_and(|until| now >= until) {
+            self.hung_up_until = None;
             self.connect(now);
         }
         while let Some(order) = arrived(&mut self.under_way, now) {
@@ -211,7 +225,8 @@ impl Charger {
             (LapseClass::B | LapseClass::C, _) => never,
         });
         let pilot = if self.pilot == self.offer() { never } else { self.pilot_stays_until };
-        order.min(answer).min(lapse).min(pilot).min(self.boots_until.unwrap_or(never))
+        let returns = [self.boots_until, self.hung_up_until].into_iter().flatten().min().unwrap_or(never);
+        order.min(answer).min(lapse).min(pilot).min(returns)
     }
 
     /// The limit that stands in it: zero, or at least its least.

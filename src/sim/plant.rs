@@ -7,14 +7,13 @@
 use super::car::{Connection, Plugged, VOLTS};
 use super::charger::{Charger, Ears};
 use super::curve::Curve;
-use super::dice::scramble;
 use super::flow::{Flow, Flows};
 use super::meter::VirtualMeter;
 use super::outside::Outside;
 use super::script::{Action, Script};
 use super::stand::Stand;
 use crate::control::observation::{Generation, Link, Plug, Session};
-use crate::control::{Order, Word};
+use crate::control::{HangUp, Order, Word};
 use crate::site::{CircuitId, EvseId, MeterId, Site};
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, PerPhase, Phase, PhaseSet};
@@ -105,6 +104,14 @@ impl Plant {
         if let Some(stand) = self.stands.get_mut(order.evse.0) {
             stand.charger.send(*order, now);
             self.wake(order.evse);
+        }
+    }
+
+    /// The gateway hangs up on a charger. Each charger has a connection of its own here.
+    pub fn hang_up(&mut self, hang_up: &HangUp) {
+        let now = self.now;
+        if hang_up.evse.0 < self.stands.len() {
+            self.awake(hang_up.evse).charger.hang_up(hang_up.until, now);
         }
     }
 
@@ -309,9 +316,8 @@ impl Plant {
         self.flows_until = if is_moving { now } else { measured_until.min(solar_until).min(noise_until) };
 
         let sun = sun_current(script.sunny, self.sun());
-        let root = PerPhase::from_fn(|phase| {
-            noise(&self.script, now, phase) + i64::from(measured[phase].as_milli()) - sun[phase]
-        });
+        let root =
+            PerPhase::from_fn(|phase| script.noise_at(now, phase) + i64::from(measured[phase].as_milli()) - sun[phase]);
         let house = &self.house;
         self.flows.begin(|circuit| {
             let own = |phase: Phase| house[circuit.0][phase].at(now);
@@ -332,13 +338,6 @@ impl Plant {
 fn sun_current(sunny: PhaseSet, watts: i32) -> PerPhase<i64> {
     let each = i64::from(watts) * 1000 / VOLTS / (sunny.count() as i64).max(1);
     PerPhase::from_fn(|phase| if sunny.contains(phase) { each } else { 0 })
-}
-
-fn noise(script: &Script, now: Moment, phase: Phase) -> i64 {
-    let span = i64::from(script.noise.as_milli());
-    let second = now.as_millis() / 1000;
-    let key = script.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (second << 2) ^ phase.index() as u64;
-    if span == 0 { 0 } else { (scramble(key) % (2 * span as u64 + 1)) as i64 - span }
 }
 
 #[cfg(test)]

@@ -99,6 +99,7 @@ pub fn run_by<L: Law>(
                 gateway.observation.wall = plant.outside().wall(now);
                 gateway.decision = gateway.law.decide(&gateway.observation, now);
                 gateway.decision.orders.iter().for_each(|order| plant.obey(order));
+                gateway.decision.hang_ups.iter().for_each(|hang_up| plant.hang_up(hang_up));
                 is_new = true;
             }
             (false, true) => gateway = Gateway::new(site, law(now)),

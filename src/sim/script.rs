@@ -2,13 +2,14 @@
 
 use super::car::Car;
 use super::charger::{Ears, Network};
+use super::dice::scramble;
 use super::meter::Voice;
 use super::plant::TICK;
 use super::trace::Trace;
 use crate::policy::Policy;
 use crate::site::{CircuitId, EvseId, MeterId};
 use crate::time::{Duration, Moment};
-use crate::units::{Amps, PerPhase, PhaseSet};
+use crate::units::{Amps, PerPhase, Phase, PhaseSet};
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 
@@ -64,6 +65,16 @@ impl Default for Script {
             meter_volts: true,
             tick: TICK,
         }
+    }
+}
+
+impl Script {
+    /// What comes and goes by the second on a phase, in mA.
+    pub(super) fn noise_at(&self, now: Moment, phase: Phase) -> i64 {
+        let span = i64::from(self.noise.as_milli());
+        let second = now.as_millis() / 1000;
+        let key = self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (second << 2) ^ phase.index() as u64;
+        if span == 0 { 0 } else { (scramble(key) % (2 * span as u64 + 1)) as i64 - span }
     }
 }
 

@@ -73,6 +73,7 @@ fn record(day: &Day) -> Vec<Vec<u8>> {
         words.into_iter().for_each(|word| alive.seen.hear(word));
         alive.decision = control::step(&day.site, &mut alive.state, &alive.seen, &policy, now);
         alive.decision.orders.iter().for_each(|order| plant.obey(order));
+        alive.decision.hang_ups.iter().for_each(|hang_up| plant.hang_up(hang_up));
         let (state, seen, decision) = (&alive.state, &alive.seen, &alive.decision);
         let step = Stepped { state, seen, policy: &policy, now, decision };
         let next = alive.scribe.note(&step, segments.last_mut().unwrap()).unwrap();

@@ -1,0 +1,58 @@
+//! Whom do we hang up on? The last resort against a charger that is told in vain: alone it falls back by itself.
+//!
+//! A limit of class B ends only once the connection has been gone for a lease ([`super::ledger`]). While it stands, whoever
+//! says yes and goes on as before does so for ever, and the others can make no more room than they have. So where a breaker
+//! is at stake its connection is closed, and it is let in again when it must have fallen back. A charger of class A lets go
+//! by itself, and one of class C would keep what it has.
+
+use super::car::Car;
+use super::observation::Report;
+use super::sabotage::{self, Bug};
+use super::setpoint::Scene;
+use crate::site::{CircuitId, EvseId};
+use crate::time::{Duration, Moment};
+use crate::units::{Amps, Phase};
+use serde::{Deserialize, Serialize};
+
+/// Decided to closed, and noticed by the charger: so much later than control decides it may begin to count its lease.
+const NOTICED: Duration = Duration::from_secs(5);
+
+/// The connection of this EVSE's charger is to be closed, with all its connectors, and not to be had again before `until`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HangUp {
+    /// Whose charger.
+    pub evse: EvseId,
+    /// By then it has fallen back: a lease and its response, and some seconds.
+    pub until: Moment,
+}
+
+/// All that are hung up on, in each step anew. `before` are the setpoints of the step before.
+pub(super) fn decide(hang_ups: &mut Vec<HangUp>, scene: &Scene, cars: &mut [Car], reports: &[Report], before: &[Amps]) {
+    hang_ups.clear();
+    for (id, report) in scene.site.evse_ids().zip(reports) {
+        let evse = scene.site.evse(id);
+        let is_due = cars[id.0].hung_up_until.is_none()
+            && cars[id.0].defies(evse, report, scene.now)
+            && scene.site.path(evse.circuit).any(|circuit| is_left_over(scene, cars, before, circuit, id))
+            && !sabotage::has(Bug::NeverHangsUp);
+        if is_due {
+            cars[id.0].hung_up_until = Some(scene.now + evse.lease + evse.response + NOTICED);
+        }
+        hang_ups.extend(cars[id.0].hung_up_until.map(|until| HangUp { evse: id, until }));
+    }
+}
+
+/// Does this circuit, by its newest good sample and less what cuts will still free, carry too much on a phase that this
+/// EVSE's car takes from, with nobody else left to be lowered?
+fn is_left_over(scene: &Scene, cars: &[Car], before: &[Amps], circuit: CircuitId, id: EvseId) -> bool {
+    let (row, limit, draw) = (&scene.rows[circuit.0], &scene.site.circuit(circuit).limit, &scene.draws[id.0]);
+    let phases = scene.site.evse(id).rotation.phases();
+    let takes = |phase: Phase| match draw.is_measured {
+        true => draw.seen[phase].is_positive(),
+        false => phases.contains(phase),
+    };
+    let is_over = |phase: Phase| row.is_over[phase] && row.shown.load.is_some_and(|load| load[phase] > limit[phase]);
+    let is_lowered = |other: &EvseId| cars[other.0].setpoint < before[other.0];
+    Phase::ALL.into_iter().any(|phase| takes(phase) && is_over(phase))
+        && !scene.plan.evses_below(circuit).iter().any(is_lowered)
+}
