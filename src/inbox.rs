@@ -1,9 +1,10 @@
 //! How do the edges and the step meet? Last words in, newest orders out; bounded by the size of the site.
 
-use crate::control::Order;
 use crate::control::observation::{Observation, Word};
+use crate::control::{HangUp, Order};
 use crate::policy::{Mode, Policy};
 use crate::site::{EvseId, Site};
+use crate::time::Moment;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
@@ -75,16 +76,20 @@ impl Inbox {
     }
 }
 
-/// Where the newest order for each EVSE waits for its edge.
+/// Where the newest order for each EVSE waits for its edge, and until when its charger must not be connected.
 #[derive(Debug)]
 pub struct Outbox {
     orders: Vec<watch::Sender<Option<Order>>>,
+    hang_ups: Vec<watch::Sender<Option<Moment>>>,
 }
 
 impl Outbox {
     /// One slot for each EVSE.
     pub fn new(site: &Site) -> Self {
-        Outbox { orders: site.evses.iter().map(|_| watch::channel(None).0).collect() }
+        Outbox {
+            orders: site.evses.iter().map(|_| watch::channel(None).0).collect(),
+            hang_ups: site.evses.iter().map(|_| watch::channel(None).0).collect(),
+        }
     }
 
     /// Replaces what waits for this EVSE.
@@ -92,6 +97,18 @@ impl Outbox {
         if let Some(slot) = self.orders.get(order.evse.0) {
             slot.send_replace(Some(order));
         }
+    }
+
+    /// Has this charger hung up on, by an edge that can; what is known there already is no news.
+    pub fn hang_up(&self, hang_up: HangUp) {
+        if let Some(slot) = self.hang_ups.get(hang_up.evse.0) {
+            slot.send_if_modified(|until| until.replace(hang_up.until) != Some(hang_up.until));
+        }
+    }
+
+    /// When this EVSE's charger may be connected again, for the edge that serves it.
+    pub fn hang_ups_for(&self, evse: EvseId) -> Option<watch::Receiver<Option<Moment>>> {
+        self.hang_ups.get(evse.0).map(watch::Sender::subscribe)
     }
 
     /// For the edge that serves this EVSE.

@@ -5,7 +5,9 @@
 use futures_util::{SinkExt, StreamExt};
 use gateway::{Gateway, SOON, status_of};
 use headroom::clock::Clock;
+use headroom::control::HangUp;
 use headroom::control::observation::{Accepted, Link, Plug};
+use headroom::site::EvseId;
 use headroom::units::{Amps, PerPhase};
 use serde_json::json;
 use std::net::SocketAddr;
@@ -184,6 +186,36 @@ async fn without_a_secret_a_living_connection_is_not_replaced() {
     old.socket.close(None).await.unwrap();
     gateway.report(1, |report| matches!(report.link, Link::Down { .. })).await;
     gateway.right().await;
+}
+
+#[tokio::test]
+async fn whoever_is_hung_up_on_is_refused_until_then_and_let_in_again() {
+    let gateway = Gateway::start().await;
+    let (mut left, mut right) = (gateway.left().await, gateway.right().await);
+    let Link::Up { since } = gateway.report(0, |report| report.epoch > 0).await.link else { panic!("it is up") };
+    let hang_up = HangUp { evse: EvseId(0), until: since + headroom::time::Duration::from_secs(4) };
+    gateway.outbox.hang_up(hang_up);
+    assert!(left.is_closed().await);
+    gateway.report(0, |report| matches!(report.link, Link::Down { .. })).await;
+    let dial = async || gateway.dial("/ocpp/HOME%201", Some("secret-of-left"), Some("ocpp1.6")).await;
+    assert_eq!(status_of(dial().await), 503);
+    assert!(right.ask("Heartbeat", json!({})).await["currentTime"].is_string(), "nobody else is");
+    // Control says it again in each step.
+    let knock = async {
+        loop {
+            gateway.outbox.hang_up(hang_up);
+            match dial().await {
+                Ok(left) => return left,
+                refused => assert_eq!(status_of(refused), 503),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let mut left = timeout(2 * SOON, knock).await.expect("it is let in again");
+    let back = gateway.report(0, |report| matches!(report.link, Link::Up { .. })).await;
+    assert!(matches!(back.link, Link::Up { since } if since >= hang_up.until), "{back:?}");
+    gateway.outbox.hang_up(hang_up);
+    assert!(left.ask("Heartbeat", json!({})).await["currentTime"].is_string());
 }
 
 #[tokio::test]

@@ -35,6 +35,11 @@ fn the_others_make_room_for_a_charger_that_accepts_and_ignores() {
 }
 
 #[test]
+fn a_charger_that_ignores_for_ever_is_hung_up_on_and_falls_back() {
+    check("ignores-for-ever");
+}
+
+#[test]
 fn a_charger_out_of_reach_counts_at_its_last_limit_and_after_the_lease_at_its_fallback() {
     check("link-down");
 }

@@ -1,6 +1,7 @@
 //! Sentences about one step and the next, without a plant: reports and samples by hand.
 
 mod delta;
+mod hang_up;
 mod ledger;
 mod mode;
 mod power;
@@ -14,6 +15,7 @@ use crate::site::{Circuit, Evse, LapseClass, Meter, MeterId, Rotation, Step, Tun
 use crate::units::Phase;
 
 /// A 25 A house with two three-phase chargers; the meter speaks each second, all chargers have meters of their own.
+#[derive(Clone)]
 struct World {
     site: Site,
     state: State,

@@ -223,6 +223,7 @@ impl Daemon {
         for order in &decision.orders {
             self.outbox.send(*order);
         }
+        decision.hang_ups.iter().for_each(|hang_up| self.outbox.hang_up(*hang_up));
         if let Some(recorder) = &mut self.recorder {
             let (state, seen, policy, decision) = (&self.state, &seen, &policy, &decision);
             recorder.note(&Stepped { state, seen, policy, now, decision });

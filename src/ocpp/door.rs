@@ -36,6 +36,7 @@ pub struct Door {
     identity: String,
     password: Option<Secret>,
     heard: Option<Moment>,
+    shut_until: Moment,
     takeovers: VecDeque<Moment>,
     complained: Option<Moment>,
 }
@@ -54,12 +55,24 @@ pub enum Entry {
     Unauthorized,
     /// Without a secret nobody replaces a connection that lives.
     Occupied,
+    /// It has been hung up on, and has to fall back first.
+    Shut {
+        /// How much longer.
+        left: Duration,
+    },
 }
 
 impl Door {
     /// Nobody is in. Without a password everybody may enter who says the name.
     pub fn new(identity: &str, password: Option<Secret>) -> Self {
-        Door { identity: identity.into(), password, heard: None, takeovers: VecDeque::new(), complained: None }
+        Door {
+            identity: identity.into(),
+            password,
+            heard: None,
+            shut_until: Moment::START,
+            takeovers: VecDeque::new(),
+            complained: None,
+        }
     }
 
     /// Somebody knocks with this `Authorization` header.
@@ -69,6 +82,9 @@ impl Door {
             Some(_) => return Entry::Unauthorized,
             None => false,
         };
+        if now < self.shut_until {
+            return Entry::Shut { left: self.shut_until.since(now) };
+        }
         let Some(heard) = self.heard else { return Entry::Free };
         if !is_authenticated && now.since(heard) < SILENT {
             return Entry::Occupied;
@@ -79,6 +95,18 @@ impl Door {
             self.takeovers.pop_front();
         }
         Entry::Takeover { is_frequent: self.takeovers.len() > TAKEOVERS }
+    }
+
+    /// Lets nobody in before that.
+    pub fn shut(&mut self, until: Moment) {
+        self.shut_until = self.shut_until.max(until);
+    }
+
+    /// Somebody has come in; false: the door has been shut since he knocked, and he must go again.
+    pub fn admit(&mut self, now: Moment) -> bool {
+        let is_shut = now < self.shut_until;
+        self.heard = (!is_shut).then_some(now);
+        !is_shut
     }
 
     /// Something has come from the one inside.
@@ -204,6 +232,20 @@ mod tests {
         assert!([1, 2, 3].map(&mut knock).iter().all(|entry| *entry == Entry::Takeover { is_frequent: false }));
         assert_eq!(knock(4), Entry::Takeover { is_frequent: true });
         assert_eq!(knock(700), Entry::Takeover { is_frequent: false });
+    }
+
+    #[test]
+    fn who_was_hung_up_on_stays_outside_until_he_must_have_fallen_back() {
+        let mut door = door("secret");
+        let header = basic(b"HOME 1:secret");
+        door.heard(seconds(99));
+        door.shut(seconds(300));
+        door.left();
+        assert!(!door.admit(seconds(100)), "he had knocked before");
+        assert_eq!(door.knock(Some(&header), seconds(100)), Entry::Shut { left: Duration::from_secs(200) });
+        assert_eq!(door.knock(None, seconds(100)), Entry::Unauthorized, "a stranger learns nothing of it");
+        assert_eq!(door.knock(Some(&header), seconds(300)), Entry::Free);
+        assert!(door.admit(seconds(300)));
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use super::book::{Kept, SaveBook};
 use super::charger::{Charger, Output};
 use super::desk::{Ask, COMMANDS_MOST, Desk, Reader};
-use super::door::{self, Door, Entry};
+use super::door::{self, Door};
 use super::hall::{Entrance, Hall, open};
 use super::ledger::Ledger;
 use super::pace::Pace;
@@ -21,7 +21,7 @@ use crate::control::Order;
 use crate::control::observation::Word;
 use crate::inbox::{Inbox, Outbox, PolicyWatch};
 use crate::site::EvseId;
-use crate::time::Duration;
+use crate::time::{Duration, Moment};
 use axum::Router;
 use axum::extract::connect_info::Connected;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -114,6 +114,7 @@ pub async fn serve(
         let evses: Vec<EvseId> = settings.seats.iter().map(|seat| seat.evse).collect();
         asked.push((evses.clone(), ask));
         entrances.insert(settings.identity.clone(), Entrance { door: door.clone(), sockets });
+        let hang_ups = evses.iter().filter_map(|evse| outbox.hang_ups_for(*evse)).collect();
         let lane = Lane {
             orders: evses.iter().filter_map(|evse| outbox.orders_for(*evse)).collect(),
             evses,
@@ -127,7 +128,7 @@ pub async fn serve(
             policy: policy.clone(),
             ledger: ledger.clone(),
         };
-        tasks.spawn(lane.run(newcomers));
+        tasks.spawn(lane.run(newcomers, hang_ups));
     }
     let gate = Gate { listener, places: Arc::new(Semaphore::new(2 * entrances.len() + SPARE_CONNECTIONS)) };
     let mut saving = JoinSet::new();
@@ -183,7 +184,7 @@ struct Lane {
     charger: Charger,
     door: Arc<Mutex<Door>>,
     evses: Vec<EvseId>,
-    orders: Vec<watch::Receiver<Option<Order>>>,
+    orders: Slots<Order>,
     commands: mpsc::Receiver<Ask>,
     /// Who waits for the answer to the command that is under way.
     asker: Option<oneshot::Sender<Told>>,
@@ -195,19 +196,21 @@ struct Lane {
 }
 
 impl Lane {
-    async fn run(mut self, mut newcomers: mpsc::Receiver<WebSocket>) {
+    async fn run(mut self, mut newcomers: mpsc::Receiver<WebSocket>, mut hang_ups: Slots<Moment>) {
         self.settle();
         let mut next = None;
         loop {
             let mut socket = match next.take() {
                 Some(socket) => socket,
-                None => match self.wait(&mut newcomers).await {
+                None => match self.wait(&mut newcomers, &mut hang_ups).await {
                     Some(socket) => socket,
                     None => return,
                 },
             };
             let now = self.now();
-            open(&self.door).heard(now.at);
+            if !open(&self.door).admit(now.at) {
+                continue;
+            }
             // What was ordered before is out of date: the new epoch asks for new orders.
             self.orders.iter_mut().for_each(watch::Receiver::mark_unchanged);
             self.charger.connected(now);
@@ -215,6 +218,10 @@ impl Lane {
             tracing::info!(charger = self.charger.identity(), "connected");
             next = tokio::select! {
                 biased;
+                until = newest(&mut hang_ups) => {
+                    self.hang_up(until);
+                    None
+                }
                 newcomer = newcomers.recv() => newcomer,
                 () = self.converse(&mut socket) => None,
             };
@@ -229,14 +236,30 @@ impl Lane {
     }
 
     /// Until the charger dials in; what is wanted of it meanwhile has no answer.
-    async fn wait(&mut self, newcomers: &mut mpsc::Receiver<WebSocket>) -> Option<WebSocket> {
+    async fn wait(
+        &mut self,
+        newcomers: &mut mpsc::Receiver<WebSocket>,
+        hang_ups: &mut Slots<Moment>,
+    ) -> Option<WebSocket> {
         loop {
             tokio::select! {
                 biased;
+                until = newest(hang_ups) => self.hang_up(until),
                 newcomer = newcomers.recv() => return newcomer,
                 Some((_, asker)) = self.commands.recv() => drop(asker.send(Told::NoAnswer)),
             }
         }
+    }
+
+    /// Control knows no other way to lower it.
+    fn hang_up(&self, until: Moment) {
+        open(&self.door).shut(until);
+        let seconds = until.since(self.clock.now()).as_secs();
+        tracing::warn!(
+            charger = self.charger.identity(),
+            "hung up on the charger: it ignores its limit and its circuit is over; it falls back by itself, and is let \
+             in again in {seconds} s"
+        );
     }
 
     /// Until the socket is of no more use. May be dropped at any point.
@@ -346,10 +369,13 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     }
 }
 
-/// The next order for any of these EVSEs.
-async fn newest(orders: &mut [watch::Receiver<Option<Order>>]) -> Order {
+/// What waits for each EVSE of a charger.
+type Slots<T> = Vec<watch::Receiver<Option<T>>>;
+
+/// The next thing for any of these EVSEs.
+async fn newest<T: Copy>(slots: &mut [watch::Receiver<Option<T>>]) -> T {
     loop {
-        let changes = orders.iter_mut().map(|slot| {
+        let changes = slots.iter_mut().map(|slot| {
             Box::pin(async move {
                 match slot.changed().await {
                     Ok(()) => *slot.borrow_and_update(),
@@ -362,8 +388,8 @@ async fn newest(orders: &mut [watch::Receiver<Option<Order>>]) -> Order {
         if changes.is_empty() {
             return pending().await;
         }
-        if let (Some(order), _, _) = select_all(changes).await {
-            return order;
+        if let (Some(newest), _, _) = select_all(changes).await {
+            return newest;
         }
     }
 }
@@ -389,29 +415,8 @@ async fn dial(
     };
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let entry = open(&entrance.door).knock(authorization, now);
-    match entry {
-        Entry::Free => {}
-        Entry::Takeover { is_frequent: false } => {
-            tracing::info!(charger = identity, from = %arrival.from, "dials in again; the old connection is closed");
-        }
-        Entry::Takeover { is_frequent: true } => tracing::warn!(
-            charger = identity,
-            from = %arrival.from,
-            "dials in again and again while connected; the newest one counts: look for two chargers with one identity"
-        ),
-        Entry::Unauthorized => {
-            if open(&entrance.door).may_complain(now) {
-                tracing::warn!(charger = identity, from = %arrival.from, "refused: wrong or no password");
-            }
-            let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"ocpp\"")];
-            return (StatusCode::UNAUTHORIZED, challenge, "wrong or no password\n").into_response();
-        }
-        Entry::Occupied => {
-            if open(&entrance.door).may_complain(now) {
-                tracing::warn!(charger = identity, from = %arrival.from, "refused: connected already, and no password is set");
-            }
-            return (StatusCode::CONFLICT, "connected already\n").into_response();
-        }
+    if let Some(refusal) = entrance.answer(entry, identity, arrival.from, now) {
+        return refusal;
     }
     arrival.let_stay();
     let offered = upgrade.requested_protocols().filter_map(|name| name.to_str().ok());

@@ -4,7 +4,7 @@ use super::*;
 
 impl World {
     /// The left charger has sixteen, and so has its car.
-    fn with_sixteen(lapse: LapseClass) -> World {
+    pub(super) fn with_sixteen(lapse: LapseClass) -> World {
         let mut world = World::new();
         world.site.evses[0].lapse = lapse;
         world.state = State::new(&world.site, world.now);

@@ -153,6 +153,11 @@ fn a_charger_that_is_believed_what_it_does_not_do_is_caught() {
 }
 
 #[test]
+fn a_charger_that_keeps_its_connection_whatever_its_circuit_carries_is_caught() {
+    scenario_catches(Bug::NeverHangsUp, "ignores-for-ever");
+}
+
+#[test]
 fn an_assumed_draw_that_is_given_out_twice_is_caught() {
     scenario_catches(Bug::AssumedTwice, "meter-frozen-assumed");
 }
