@@ -1,7 +1,7 @@
 //! How do the edges and the step meet? Last words in, newest orders out; bounded by the size of the site.
 
 use crate::control::observation::{Observation, Word};
-use crate::control::{HangUp, Order};
+use crate::control::{Decision, HangUp, Order};
 use crate::policy::{Mode, Policy};
 use crate::site::{EvseId, Site};
 use crate::time::Moment;
@@ -92,6 +92,12 @@ impl Outbox {
         }
     }
 
+    /// All that a step has decided for edges.
+    pub fn deliver(&self, decision: &Decision) {
+        decision.orders.iter().for_each(|order| self.send(*order));
+        decision.hang_ups.iter().for_each(|hang_up| self.hang_up(*hang_up));
+    }
+
     /// Replaces what waits for this EVSE.
     pub fn send(&self, order: Order) {
         if let Some(slot) = self.orders.get(order.evse.0) {
@@ -119,3 +125,33 @@ impl Outbox {
 
 /// The policy in force, as all see it.
 pub type PolicyWatch = watch::Receiver<Arc<Policy>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::tests::{evse, site};
+    use crate::time::Duration;
+    use crate::units::Amps;
+
+    #[test]
+    fn each_edge_finds_what_was_decided_for_its_evse_and_what_it_knows_is_no_news() {
+        let outbox = Outbox::new(&site(vec![evse("left"), evse("right")]));
+        let right = EvseId(1);
+        let mut orders = [EvseId(0), right].map(|evse| outbox.orders_for(evse).unwrap());
+        let mut hang_ups = [EvseId(0), right].map(|evse| outbox.hang_ups_for(evse).unwrap());
+        let lease = Duration::from_secs(60);
+        let order = Order { evse: right, number: 1, amps: Amps::whole(8), lease, fallback: Amps::whole(6) };
+        let mut decision = Decision { orders: vec![order], ..Decision::default() };
+        let news = |decision: &Decision, hang_ups: &mut [watch::Receiver<Option<Moment>>; 2]| {
+            outbox.deliver(decision);
+            hang_ups.each_mut().map(|slot| slot.has_changed().unwrap().then(|| *slot.borrow_and_update()).flatten())
+        };
+        assert_eq!(news(&decision, &mut hang_ups), [None, None]);
+        assert_eq!(orders.each_mut().map(|slot| *slot.borrow_and_update()), [None, Some(order)]);
+        for (seconds, is_news) in [(100, true), (100, false), (300, true)] {
+            let until = Moment::from_millis(seconds * 1000);
+            decision.hang_ups = vec![HangUp { evse: right, until }];
+            assert_eq!(news(&decision, &mut hang_ups), [None, is_news.then_some(until)], "{seconds} s");
+        }
+    }
+}

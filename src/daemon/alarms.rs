@@ -169,6 +169,14 @@ fn charger(config: &Config, seen: &Observation, decision: &Decision, id: EvseId,
                 evse.id, evse.fallback
             ),
         ),
+        Link::Down { .. } if decision.hang_ups.iter().any(|hang_up| hang_up.evse == id) => alarm(
+            "disobeys",
+            format!(
+                "charger \"{}\": takes more than it is told, and its circuit is over; hung up on, so that it falls back to \
+                 {} by itself: check its settings",
+                evse.id, evse.fallback
+            ),
+        ),
         Link::Down { since } if now > since + GRACE => alarm(
             "unreachable",
             format!("charger \"{}\": not reachable; it falls back to {} by itself", evse.id, evse.fallback),

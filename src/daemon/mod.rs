@@ -220,10 +220,7 @@ impl Daemon {
             self.rights.update(&self.inbox, &self.config.site, &seen, &cloud, now)
         };
         let decision = control::step(&self.config.site, &mut self.state, &seen, &policy, now);
-        for order in &decision.orders {
-            self.outbox.send(*order);
-        }
-        decision.hang_ups.iter().for_each(|hang_up| self.outbox.hang_up(*hang_up));
+        self.outbox.deliver(&decision);
         if let Some(recorder) = &mut self.recorder {
             let (state, seen, policy, decision) = (&self.state, &seen, &policy, &decision);
             recorder.note(&Stepped { state, seen, policy, now, decision });

@@ -146,5 +146,7 @@ pub fn difference(again: &Again, site: &Site) -> Option<String> {
             return Some(format!("{}: was {}, is now {}", name(evse), sent(was.as_ref()), sent(is.as_ref())));
         }
     }
-    Some("setpoints and orders are the same; what is shown of circuits and cars is not".to_owned())
+    Some(
+        "setpoints and orders are the same; what is shown of circuits and cars is not, or who is hung up on".to_owned(),
+    )
 }

@@ -151,6 +151,12 @@ impl Charger {
         self.connect(now);
     }
 
+    /// The gateway dies, or starts again: on whom the one before has hung up it does not know.
+    pub fn set_gateway(&mut self, is_alive: bool, now: Moment) {
+        self.hung_up_until = None;
+        self.set_link(is_alive, now);
+    }
+
     /// The gateway hangs up on it, and does not let it in before `until`.
     pub fn hang_up(&mut self, until: Moment, now: Moment) {
         self.hung_up_until = Some(until);
@@ -343,6 +349,24 @@ mod tests {
         assert_eq!(charger.offer(), Amps::whole(12));
         charger.live(at(360_000));
         assert_eq!(charger.offer(), Amps::whole(6));
+    }
+
+    #[test]
+    fn a_charger_that_is_hung_up_on_falls_back_whatever_it_hears_and_returns_when_it_is_let_in() {
+        let mut charger = with_lapse(LapseClass::B);
+        charger.send(order(16), at(0));
+        charger.live(at(1_000));
+        charger.ears = Ears::Ignores;
+        (100_000..160_000).step_by(1_000).for_each(|now| charger.hang_up(at(170_000), at(now)));
+        charger.live(at(159_900));
+        assert_eq!((charger.offer(), charger.link), (Amps::whole(16), Link::Down { since: at(100_000) }));
+        assert_eq!(charger.wakes_at(), at(160_000));
+        charger.live(at(160_000));
+        assert_eq!((charger.offer(), charger.wakes_at()), (Amps::whole(6), at(170_000)));
+        charger.set_link(true, at(165_000));
+        assert!(matches!(charger.link, Link::Down { .. }), "it dials in vain");
+        charger.live(at(170_000));
+        assert_eq!((charger.offer(), charger.link), (Amps::whole(6), Link::Up { since: at(170_000) }));
     }
 
     #[test]

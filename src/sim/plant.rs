@@ -147,7 +147,7 @@ impl Plant {
             Action::TimeOfDay(_) | Action::Cloud(_) | Action::Policy(_) => self.outside.happen(action, now),
             Action::Gateway(is_alive) => {
                 self.is_gateway_alive = *is_alive;
-                self.site.evse_ids().for_each(|evse| self.awake(evse).charger.set_link(*is_alive, now));
+                self.site.evse_ids().for_each(|evse| self.awake(evse).charger.set_gateway(*is_alive, now));
             }
         }
     }
