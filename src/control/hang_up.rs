@@ -4,11 +4,16 @@
 //! says yes and goes on as before does so for ever, and the others can make no more room than they have. So where a breaker
 //! is at stake its connection is closed, and it is let in again when it must have fallen back. A charger of class A lets go
 //! by itself, and one of class C would keep what it has.
+//!
+//! While it is hung up on nobody can tell it anything, though it may begin to hear. So it is done at once only where the
+//! quickest breaker bears it for so long; else once it has been told in vain for as long as hanging up takes: whatever
+//! comes, that lasts no more than twice as long as the better of both would have.
 
 use super::car::Car;
 use super::observation::Report;
 use super::sabotage::{self, Bug};
 use super::setpoint::Scene;
+use crate::breaker::carried_by_first;
 use crate::site::{CircuitId, EvseId};
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, Phase};
@@ -31,28 +36,35 @@ pub(super) fn decide(hang_ups: &mut Vec<HangUp>, scene: &Scene, cars: &mut [Car]
     hang_ups.clear();
     for (id, report) in scene.site.evse_ids().zip(reports) {
         let evse = scene.site.evse(id);
+        let lasts = evse.lease + evse.response + NOTICED;
         let is_due = cars[id.0].hung_up_until.is_none()
             && cars[id.0].defies(evse, report, scene.now)
-            && scene.site.path(evse.circuit).any(|circuit| is_left_over(scene, cars, before, circuit, id))
+            && scene.site.path(evse.circuit).any(|circuit| is_left_over(scene, cars, before, circuit, id, lasts))
             && !sabotage::has(Bug::NeverHangsUp);
         if is_due {
-            cars[id.0].hung_up_until = Some(scene.now + evse.lease + evse.response + NOTICED);
+            cars[id.0].hung_up_until = Some(scene.now + lasts);
         }
         hang_ups.extend(cars[id.0].hung_up_until.map(|until| HangUp { evse: id, until }));
     }
 }
 
 /// Does this circuit, by its newest good sample and less what cuts will still free, carry too much on a phase that this
-/// EVSE's car takes from, with nobody else left to be lowered?
-fn is_left_over(scene: &Scene, cars: &[Car], before: &[Amps], circuit: CircuitId, id: EvseId) -> bool {
+/// EVSE's car takes from, with nobody else left to be lowered? And either its quickest breaker bears that for as long as
+/// hanging up `lasts`, or as much time has been lost with telling.
+fn is_left_over(scene: &Scene, cars: &[Car], before: &[Amps], circuit: CircuitId, id: EvseId, lasts: Duration) -> bool {
     let (row, limit, draw) = (&scene.rows[circuit.0], &scene.site.circuit(circuit).limit, &scene.draws[id.0]);
     let phases = scene.site.evse(id).rotation.phases();
     let takes = |phase: Phase| match draw.is_measured {
         true => draw.seen[phase].is_positive(),
         false => phases.contains(phase),
     };
-    let is_over = |phase: Phase| row.is_over[phase] && row.shown.load.is_some_and(|load| load[phase] > limit[phase]);
+    let over = |phase: &Phase| row.is_over[*phase] && row.shown.load.is_some_and(|load| load[*phase] > limit[*phase]);
+    let over = || Phase::ALL.into_iter().filter(over);
     let is_lowered = |other: &EvseId| cars[other.0].setpoint < before[other.0];
-    Phase::ALL.into_iter().any(|phase| takes(phase) && is_over(phase))
+    let is_borne =
+        |phase: Phase| row.shown.load.is_some_and(|load| load[phase] <= carried_by_first(limit[phase], lasts));
+    let is_told_in_vain = || cars[id.0].disobeys_since.is_some_and(|since| scene.now >= since + lasts);
+    over().any(takes)
         && !scene.plan.evses_below(circuit).iter().any(is_lowered)
+        && (is_told_in_vain() || over().all(is_borne))
 }

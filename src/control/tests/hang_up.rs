@@ -29,8 +29,19 @@ impl World {
 #[test]
 fn who_keeps_more_than_he_is_told_and_falls_back_only_alone_is_hung_up_on_while_his_circuit_is_over() {
     let mut world = World::of_class(LapseClass::B);
-    // 25 A, of which the house takes 15. Three responses of 4 s, three readings, and a second to see it.
-    let (first, _) = world.keeps_sixteen(15, 60);
+    // 25 A, of which the house takes 12. Three responses of 4 s, three readings, and a second to see it.
+    let (first, _) = world.keeps_sixteen(12, 60);
+    assert!(first.is_some_and(|second| (9..=16).contains(&second)), "after {first:?} s");
+}
+
+#[test]
+fn where_the_quickest_breaker_trips_before_it_has_fallen_back_it_is_told_on_for_as_long_as_that_would_take() {
+    // 31 of 25 A for a lease of 120 s, 4 s of response and 5: it may begin to hear meanwhile.
+    let (first, _) = World::of_class(LapseClass::B).keeps_sixteen(15, 300);
+    assert!(first.is_some_and(|second| (132..=145).contains(&second)), "after {first:?} s");
+    let mut short = World::of_class(LapseClass::B);
+    short.site.evses[0].lease = Duration::from_secs(40);
+    let (first, _) = short.keeps_sixteen(15, 60);
     assert!(first.is_some_and(|second| (9..=16).contains(&second)), "after {first:?} s");
 }
 
@@ -64,7 +75,7 @@ fn who_was_found_out_before_is_hung_up_on_as_soon_as_the_others_cannot_make_room
 #[test]
 fn it_counts_as_out_of_reach_and_after_its_lease_at_its_fallback_and_is_let_in_and_told_anew() {
     let mut world = World::of_class(LapseClass::B);
-    let (_, hung_up) = world.keeps_sixteen(15, 30);
+    let (_, hung_up) = world.keeps_sixteen(12, 30);
     let [HangUp { evse: EvseId(0), until }] = hung_up.hang_ups[..] else { panic!("{:?}", hung_up.hang_ups) };
     let (since, lease, response) = (world.now, Duration::from_secs(120), Duration::from_secs(4));
     assert!(until > since + lease + response, "{until:?} after {since:?}");
@@ -91,7 +102,7 @@ fn it_counts_as_out_of_reach_and_after_its_lease_at_its_fallback_and_is_let_in_a
         assert!(world.second().hang_ups.is_empty());
     }
     // Above that it is hung up on again.
-    assert!(world.keeps_sixteen(21, 30).0.is_some());
+    assert!(world.keeps_sixteen(21, 180).0.is_some());
 }
 
 #[test]
@@ -100,7 +111,7 @@ fn without_a_meter_of_its_own_its_word_that_it_charges_is_enough_where_no_cut_ha
     world.site.evses[0].metering = None;
     world.run(30);
     let charges = |world: &mut World, plug: Plug| {
-        world.house = [15; 3];
+        world.house = [12; 3];
         world.seen.reports[0].plug = plug;
         (0..60).any(|_| {
             world.takes(0, Amps::whole(16));
@@ -114,9 +125,9 @@ fn without_a_meter_of_its_own_its_word_that_it_charges_is_enough_where_no_cut_ha
 #[test]
 fn a_connection_that_nobody_closes_is_asked_for_again() {
     let mut world = World::of_class(LapseClass::B);
-    let (first, told) = world.keeps_sixteen(15, 30);
+    let (first, told) = world.keeps_sixteen(12, 30);
     let until = told.hang_ups[0].until;
     assert!(first.is_some() && until > world.now);
-    let again = (0..150).map(|_| world.keeps_sixteen(15, 1).1.hang_ups[0].until).find(|other| *other != until);
+    let again = (0..150).map(|_| world.keeps_sixteen(12, 1).1.hang_ups[0].until).find(|other| *other != until);
     assert!(again.is_some_and(|again| again > until && world.now == until), "{again:?} at {:?}", world.now);
 }
