@@ -22,6 +22,8 @@ mod modbus;
 mod mqtt;
 #[path = "daemon/ocpp.rs"]
 mod ocpp;
+#[path = "daemon/policy.rs"]
+mod policy;
 #[path = "daemon/program.rs"]
 mod program;
 #[path = "daemon/replay.rs"]
@@ -30,5 +32,8 @@ mod replay;
 mod reset;
 #[path = "daemon/restart.rs"]
 mod restart;
+#[path = "../examples/policy-server/server.rs"]
+#[allow(dead_code, reason = "the other tests and the example use the rest")]
+mod server;
 #[path = "daemon/sessions.rs"]
 mod sessions;
