@@ -83,6 +83,16 @@ fn a_card_that_is_blocked_in_mid_session_leaves_the_least_and_after_half_an_hour
 }
 
 #[test]
+fn who_has_no_credit_left_in_mid_session_finishes_and_begins_no_other() {
+    let mut home = both();
+    home.publish(|document| document["tokens"][1]["status"] = json!("NoCredit"));
+    home.run(MINUTE);
+    let (amps, reason) = home.told()[1];
+    assert!(amps >= 6 && reason != "revoked" && reason != "denied", "{amps} A, {reason}");
+    assert_eq!(home.asks(LEFT, "PER"), Verdict::NoCredit);
+}
+
+#[test]
 fn a_card_that_is_blocked_while_the_cloud_is_away_charges_on_until_it_is_back() {
     let mut home = both();
     home.is_cloud_there = false;
