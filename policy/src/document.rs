@@ -6,8 +6,8 @@
 use crate::admit::Stamp;
 use crate::entries::{self, Access, Class, Evse, MOST_CLASSES, MOST_EVSES, Names, Principal, Token};
 use crate::fault::{Code, Faults, Findings, Warnings, shown};
-use crate::fields::{Fields, Ids, MOST_ID, MOST_WHOLE, Wrong, amps, flag, list, text, time, whole};
-use crate::json::{self, MOST_BYTES, Node};
+use crate::fields::{Fields, Ids, MOST_ID, MOST_WHOLE, Wrong, amps, flag, list, object, text, time, whole};
+use crate::json::{MOST_BYTES, Node};
 use crate::rules::{self, Boost, MOST_RULES, Modes, OfflineProfile, Quota, Revocation, Schedule};
 use chrono::{DateTime, Utc};
 
@@ -136,22 +136,8 @@ impl Document {
 /// Everything that is wrong with it, each with its place. Times are not compared with a clock here, nor versions with
 /// earlier ones: that is for whoever takes it.
 pub fn parse(bytes: &[u8], addressee: &Addressee) -> Result<Document, Faults> {
-    if bytes.len() > MOST_BYTES {
-        return Err(Faults::one(Code::TooLarge, "", format!("is longer than {MOST_BYTES} bytes")));
-    }
-    let tree = json::parse(bytes).map_err(|why| Faults::one(Code::Syntax, "", why))?;
-    let mut found = Findings::default();
-    for pointer in json::duplicates(&tree) {
-        found.faults.add(Code::DuplicateKey, pointer, "stands twice");
-    }
-    let top = Fields::of(&tree, String::new(), &mut found);
-    let document = top.and_then(|top| read(top, addressee, &mut found));
-    match document {
-        Some(document) if found.faults.is_empty() => {
-            Ok(Document { sha256: sha256(bytes), warnings: found.warnings, ..document })
-        }
-        Some(_) | None => Err(found.faults),
-    }
+    let (document, warnings) = object(bytes, MOST_BYTES, |top, found| read(top, addressee, found))?;
+    Ok(Document { sha256: sha256(bytes), warnings, ..document })
 }
 
 /// The SHA-256 of these bytes.

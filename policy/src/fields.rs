@@ -1,7 +1,7 @@
 //! How is one object read? Field by field; what is wrong is noted with its pointer and reading goes on.
 
-use crate::fault::{Code, Findings, below, shown};
-use crate::json::Node;
+use crate::fault::{Code, Faults, Findings, Warnings, below, shown};
+use crate::json::{self, Node};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -23,6 +23,29 @@ pub(crate) struct Fields<'a> {
     pub pointer: String,
     fields: &'a [(String, Node)],
     known: BTreeSet<&'static str>,
+}
+
+/// Reads bytes, no more than `most`, as an object in which no key stands twice, and that by `read`; with its warnings.
+///
+/// # Errors
+/// Everything that is wrong with it, each with its place.
+pub(crate) fn object<T>(
+    bytes: &[u8],
+    most: usize,
+    read: impl FnOnce(Fields, &mut Findings) -> Option<T>,
+) -> Result<(T, Warnings), Faults> {
+    if bytes.len() > most {
+        return Err(Faults::one(Code::TooLarge, "", format!("is longer than {most} bytes")));
+    }
+    let tree = json::parse(bytes).map_err(|why| Faults::one(Code::Syntax, "", why))?;
+    let mut found = Findings::default();
+    for pointer in json::duplicates(&tree) {
+        found.faults.add(Code::DuplicateKey, pointer, "stands twice");
+    }
+    match Fields::of(&tree, String::new(), &mut found).and_then(|top| read(top, &mut found)) {
+        Some(whole) if found.faults.is_empty() => Ok((whole, found.warnings)),
+        Some(_) | None => Err(found.faults),
+    }
 }
 
 impl<'a> Fields<'a> {

@@ -6,8 +6,8 @@
 use crate::document::{schema, sha256};
 use crate::envelope::{PublicKey, binary};
 use crate::fault::{Code, Faults, Findings, shown};
-use crate::fields::{Fields, MOST_ID, MOST_WHOLE, text, time, whole};
-use crate::json;
+use crate::fields::{Fields, MOST_ID, MOST_WHOLE, object, text, time, whole};
+use crate::json::MOST_BYTES;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 
@@ -42,16 +42,8 @@ impl Keys {
     /// # Errors
     /// Everything that is wrong with it, each with its place.
     pub fn parse(bytes: &[u8]) -> Result<Keys, Faults> {
-        let tree = json::parse(bytes).map_err(|why| Faults::one(Code::Syntax, "", why))?;
-        let mut found = Findings::default();
-        for pointer in json::duplicates(&tree) {
-            found.faults.add(Code::DuplicateKey, pointer, "stands twice");
-        }
-        let keys = Fields::of(&tree, String::new(), &mut found).and_then(|top| read(top, &mut found));
-        match keys {
-            Some(keys) if found.faults.is_empty() => Ok(Keys { sha256: sha256(bytes), ..keys }),
-            Some(_) | None => Err(found.faults),
-        }
+        let (keys, _) = object(bytes, MOST_BYTES, read)?;
+        Ok(Keys { sha256: sha256(bytes), ..keys })
     }
 
     /// The key of this id; `wall`: the time, where it is known.

@@ -5,8 +5,7 @@
 
 use crate::document::{Addressee, same, schema};
 use crate::fault::{Code, Faults, Findings};
-use crate::fields::{Fields, Ids, MOST_ID, text, time, whole};
-use crate::json;
+use crate::fields::{Fields, Ids, MOST_ID, object, text, time, whole};
 use chrono::{DateTime, Utc};
 use std::fmt;
 
@@ -95,19 +94,7 @@ impl fmt::Debug for Pin {
 /// # Errors
 /// Everything that is wrong with it, each with its place.
 pub fn parse_requests(bytes: &[u8], addressee: &Addressee) -> Result<Requests, Faults> {
-    if bytes.len() > MOST_REQUESTS_BYTES {
-        return Err(Faults::one(Code::TooLarge, "", format!("is longer than {MOST_REQUESTS_BYTES} bytes")));
-    }
-    let tree = json::parse(bytes).map_err(|why| Faults::one(Code::Syntax, "", why))?;
-    let mut found = Findings::default();
-    for pointer in json::duplicates(&tree) {
-        found.faults.add(Code::DuplicateKey, pointer, "stands twice");
-    }
-    let requests = Fields::of(&tree, String::new(), &mut found).and_then(|top| read(top, addressee, &mut found));
-    match requests {
-        Some(requests) if found.faults.is_empty() => Ok(requests),
-        Some(_) | None => Err(found.faults),
-    }
+    Ok(object(bytes, MOST_REQUESTS_BYTES, |top, found| read(top, addressee, found))?.0)
 }
 
 /// `None` only together with a fault.

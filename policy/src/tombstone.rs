@@ -6,8 +6,8 @@
 use crate::admit::Stamp;
 use crate::document::{Addressee, Document, parse, same, schema, sha256};
 use crate::fault::{Code, Faults, Findings};
-use crate::fields::{Fields, MOST_WHOLE, time, whole};
-use crate::json;
+use crate::fields::{Fields, MOST_WHOLE, object, time, whole};
+use crate::json::MOST_BYTES;
 use crate::trust::{Kind, Opened};
 use chrono::{DateTime, Utc};
 
@@ -32,16 +32,8 @@ impl Tombstone {
     /// # Errors
     /// Everything that is wrong with it, each with its place.
     pub fn parse(bytes: &[u8], addressee: &Addressee) -> Result<Tombstone, Faults> {
-        let tree = json::parse(bytes).map_err(|why| Faults::one(Code::Syntax, "", why))?;
-        let mut found = Findings::default();
-        for pointer in json::duplicates(&tree) {
-            found.faults.add(Code::DuplicateKey, pointer, "stands twice");
-        }
-        let tombstone = Fields::of(&tree, String::new(), &mut found).and_then(|top| read(top, addressee, &mut found));
-        match tombstone {
-            Some(tombstone) if found.faults.is_empty() => Ok(Tombstone { sha256: sha256(bytes), ..tombstone }),
-            Some(_) | None => Err(found.faults),
-        }
+        let (tombstone, _) = object(bytes, MOST_BYTES, |top, found| read(top, addressee, found))?;
+        Ok(Tombstone { sha256: sha256(bytes), ..tombstone })
     }
 }
 
