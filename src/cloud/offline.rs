@@ -35,14 +35,17 @@ pub(super) fn after_grace(document: &Document, policy: &Policy, local: &Policy) 
 fn let_in(after: &mut Policy, policy: &Policy) -> BTreeMap<usize, usize> {
     let priority = |principal: &Principal| policy.classes.get(principal.class).map(|class| class.priority);
     let highest = policy.principals.iter().filter_map(priority).max();
-    let mut owners = BTreeMap::new();
+    let (mut owners, mut classes) = (BTreeMap::new(), BTreeMap::new());
     for (index, principal) in policy.principals.iter().enumerate() {
         let Some(class) = policy.classes.get(principal.class).filter(|class| Some(class.priority) == highest) else {
             continue;
         };
+        let class = *classes.entry(principal.class).or_insert_with(|| {
+            after.classes.push(equal(class));
+            after.classes.len() - 1
+        });
         owners.insert(index, after.principals.len());
-        after.principals.push(Principal { class: after.classes.len(), ..principal.clone() });
-        after.classes.push(equal(class));
+        after.principals.push(Principal { class, ..principal.clone() });
     }
     for (uid, token) in &policy.tokens {
         match (after.tokens.get_mut(uid), owners.get(&token.principal)) {

@@ -44,11 +44,11 @@ pub(super) fn order(
                 answer.number == sent.number && answer.verdict != Accepted::Yes && now >= answer.at + RETRY
             });
             let is_half_over = now >= sent.at + evse.lease / 2;
-            let is_lowered = car.setpoint <= evse.fallback && car.ledger.worst(evse, now) > evse.fallback;
-            let may_renew = may_renew || is_lowered || sabotage::has(Bug::RenewedWhileLost);
+            let may_renew = may_renew || sabotage::has(Bug::RenewedWhileLost);
+            let is_lowered = || car.setpoint <= evse.fallback && car.ledger.worst(evse, now) > evse.fallback;
             let is_late = sabotage::has(Bug::CutHeldBack) && now.as_millis() / 1000 % 2 == 1;
             let has_changed = sent.amps != car.setpoint && !(is_late && sent.amps > car.setpoint);
-            has_changed || is_forgotten || is_failed || (is_half_over && may_renew)
+            has_changed || is_forgotten || is_failed || (is_half_over && (may_renew || is_lowered()))
         }
     };
     if !is_due {

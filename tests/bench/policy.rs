@@ -1,6 +1,6 @@
 //! How long from a change committed at the cloud to its ack, and to the setpoint where it lowers? Loopback, long poll.
 //!
-//! The cloud is the test policy server (`examples/policy-server`). Twenty gateways' cloud edges wait for changes, which
+//! The cloud is the test policy server (`examples/policy-server`). Thirty gateways' cloud edges wait for changes, which
 //! come to one after the other; then one whole daemon with ten OCPP chargers has its class lowered ampere by ampere.
 //! A gateway asks no more than ten times in ten seconds: the changes are spread so that this is no part of the times.
 
