@@ -40,6 +40,11 @@ fn a_charger_that_ignores_for_ever_is_hung_up_on_and_falls_back() {
 }
 
 #[test]
+fn a_charger_that_ignores_while_the_meter_is_lost_is_hung_up_on_too() {
+    check("ignores-unseen");
+}
+
+#[test]
 fn a_charger_out_of_reach_counts_at_its_last_limit_and_after_the_lease_at_its_fallback() {
     check("link-down");
 }

@@ -8,13 +8,17 @@
 //! While it is hung up on nobody can tell it anything, though it may begin to hear. So it is done at once only where the
 //! quickest breaker bears it for so long; else once it has been told in vain for as long as hanging up takes: whatever
 //! comes, that lasts no more than twice as long as the better of both would have.
+//!
+//! While the grid connection's meter is lost nobody sees whether a breaker is at stake. Then the house counts at its stated
+//! worst.
 
+use super::Freshness;
 use super::car::Car;
 use super::observation::Report;
 use super::sabotage::{self, Bug};
 use super::setpoint::Scene;
 use crate::breaker::carried_by_first;
-use crate::site::{CircuitId, EvseId};
+use crate::site::{CircuitId, EvseId, Site};
 use crate::time::{Duration, Moment};
 use crate::units::{Amps, Phase};
 use serde::{Deserialize, Serialize};
@@ -48,23 +52,36 @@ pub(super) fn decide(hang_ups: &mut Vec<HangUp>, scene: &Scene, cars: &mut [Car]
     }
 }
 
-/// Does this circuit, by its newest good sample and less what cuts will still free, carry too much on a phase that this
-/// EVSE's car takes from, with nobody else left to be lowered? And either its quickest breaker bears that for as long as
-/// hanging up `lasts`, or as much time has been lost with telling.
+/// Does this circuit, less what cuts will still free, carry too much on a phase that this EVSE's car takes from, with nobody
+/// else left to be lowered? And either its quickest breaker bears that for as long as hanging up `lasts`, or as much time
+/// has been lost with telling.
 fn is_left_over(scene: &Scene, cars: &[Car], before: &[Amps], circuit: CircuitId, id: EvseId, lasts: Duration) -> bool {
-    let (row, limit, draw) = (&scene.rows[circuit.0], &scene.site.circuit(circuit).limit, &scene.draws[id.0]);
+    let (limit, draw) = (&scene.site.circuit(circuit).limit, &scene.draws[id.0]);
     let phases = scene.site.evse(id).rotation.phases();
     let takes = |phase: Phase| match draw.is_measured {
         true => draw.seen[phase].is_positive(),
         false => phases.contains(phase),
     };
-    let over = |phase: &Phase| row.is_over[*phase] && row.shown.load.is_some_and(|load| load[*phase] > limit[*phase]);
-    let over = || Phase::ALL.into_iter().filter(over);
+    let over = || {
+        let loads = Phase::ALL.into_iter().map(|phase| (phase, load(scene, circuit, phase)));
+        loads.filter_map(|(phase, load)| load.filter(|load| *load > limit[phase]).map(|load| (phase, load)))
+    };
     let is_lowered = |other: &EvseId| cars[other.0].setpoint < before[other.0];
-    let is_borne =
-        |phase: Phase| row.shown.load.is_some_and(|load| load[phase] <= carried_by_first(limit[phase], lasts));
+    let is_borne = |(phase, load): (Phase, Amps)| load <= carried_by_first(limit[phase], lasts);
     let is_told_in_vain = || cars[id.0].disobeys_since.is_some_and(|since| scene.now >= since + lasts);
-    over().any(takes)
+    over().any(|(phase, _)| takes(phase))
         && !scene.plan.evses_below(circuit).iter().any(is_lowered)
         && (is_told_in_vain() || over().all(is_borne))
+}
+
+/// What this circuit carries where that may be too much: by its newest good sample, or at its worst while its meter is
+/// lost. Of circuits below the grid connection no worst is stated.
+fn load(scene: &Scene, circuit: CircuitId, phase: Phase) -> Option<Amps> {
+    let row = &scene.rows[circuit.0];
+    if row.shown.freshness == Freshness::Lost {
+        let below = scene.plan.evses_below(circuit).iter();
+        let cars = below.map(|id| scene.draws[id.0].at_most(scene.site.evse(*id))[phase]).sum::<Amps>();
+        return (circuit == Site::ROOT).then(|| scene.site.house_worst[phase] + cars);
+    }
+    row.shown.load.filter(|_| row.is_over[phase]).map(|load| load[phase])
 }

@@ -73,6 +73,27 @@ fn who_was_found_out_before_is_hung_up_on_as_soon_as_the_others_cannot_make_room
 }
 
 #[test]
+fn with_a_lost_meter_the_house_counts_at_its_stated_worst() {
+    /// The meter falls silent while the left one keeps sixteen beside so much at worst; after how many seconds it is hung
+    /// up on.
+    fn silent(worst: i32) -> Option<u32> {
+        let mut world = World::of_class(LapseClass::B);
+        world.site.house_worst = PerPhase::all(Amps::whole(worst));
+        (1..=300).find(|_| {
+            world.now = world.now + Duration::from_secs(1);
+            world.takes(0, Amps::whole(16));
+            !world.step().hang_ups.is_empty()
+        })
+    }
+    // Lost after 10 s, told its fallback, then nothing; three readings, each as old as the response.
+    let first = silent(12);
+    assert!(first.is_some_and(|second| (11..=30).contains(&second)), "28 A: after {first:?} s");
+    let first = silent(15);
+    assert!(first.is_some_and(|second| (140..=155).contains(&second)), "31 A: told on for as long, {first:?}");
+    assert_eq!(silent(9), None, "25 A and no more, whatever the house does");
+}
+
+#[test]
 fn it_counts_as_out_of_reach_and_after_its_lease_at_its_fallback_and_is_let_in_and_told_anew() {
     let mut world = World::of_class(LapseClass::B);
     let (_, hung_up) = world.keeps_sixteen(12, 30);
