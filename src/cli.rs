@@ -157,8 +157,7 @@ pub fn main() -> ExitCode {
 async fn gateway(text: String) -> Result<(), String> {
     let loaded = config::compile(&text, "demo.toml", Path::new(""), &built_in_devices());
     let config = loaded.config.as_ref().ok_or_else(|| loaded.render(false))?;
-    let library = Library::load(None)?;
-    let daemon = Daemon::start(config.clone(), &library, Clock::start()).await?;
+    let daemon = Daemon::start(config.clone(), Clock::start()).await?;
     daemon.run(Notifier::from_environment(), stop_signal()?).await
 }
 
@@ -168,12 +167,8 @@ fn run(file: &Path, log: Option<&str>) -> ExitCode {
         Err(code) => return code,
     };
     let _logging = journal::start(log);
-    let library = match Library::load(config.device_dir.as_deref()) {
-        Ok(library) => library,
-        Err(fault) => return failed(&fault),
-    };
     in_runtime(async {
-        let daemon = Daemon::start(config, &library, Clock::start()).await?;
+        let daemon = Daemon::start(config, Clock::start()).await?;
         if let Some(address) = daemon.http {
             tracing::info!(%address, "page at http://{address}/");
         }
@@ -260,8 +255,8 @@ fn prepared(file: &Path) -> Option<String> {
     String::from_utf8(kept).ok()
 }
 
-fn built_in_devices() -> Vec<String> {
-    Library::load(None).map(|library| library.names()).unwrap_or_default()
+fn built_in_devices() -> Library {
+    Library::load(None).unwrap_or_default()
 }
 
 fn in_runtime(task: impl Future<Output = Result<(), String>>) -> ExitCode {

@@ -7,7 +7,10 @@ use super::ledger::{self, Car};
 use super::raw::{Faults, Row};
 use super::transient;
 use super::{ChargerConfig, Config, DeviceConfig, RecorderConfig};
-use super::{check_circuits, check_devices, check_edges, check_policy, check_power, check_unbalance, code};
+use super::{
+    check_circuits, check_devices, check_edges, check_frozen, check_policy, check_power, check_unbalance, code,
+};
+use crate::device::{Library, Role};
 use crate::site::{CircuitId, Limits, Meter, Site, Tuning, Wiring};
 use crate::units::Amps;
 use std::path::Path;
@@ -41,7 +44,6 @@ pub fn config(root: &Row, mut place: Place, faults: &mut Faults) -> Option<Confi
     Some(Config {
         site: Site { tuning: tuning?, ..electrical? },
         state_dir: place.path(site?.text("state_dir").ok()?),
-        device_dir,
         meters: meters?,
         inverters: inverters?,
         chargers: reached?,
@@ -62,28 +64,23 @@ fn recorder(row: &Row, place: &Place) -> Option<Option<RecorderConfig>> {
     Some(row.flag("enabled").ok()?.then_some(RecorderConfig { dir, most }))
 }
 
-/// The names of the files in `device_dir` are device names too.
+/// The files in `device_dir` go before built-in ones of the same name.
 fn add_devices(row: &Row, dir: &Path, place: &mut Place, faults: &mut Faults) {
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) => {
-            let message = format!("device_dir cannot be read: {error}");
+    match Library::load(Some(dir)) {
+        Ok(library) => place.devices = library,
+        Err(message) => {
             faults.push(Diagnostic::at(code::UNREADABLE, row.at("device_dir"), message));
             place.are_devices_known = false;
-            return;
         }
-    };
-    let files = entries.flatten().map(|entry| entry.path());
-    let toml = files.filter(|path| path.extension().is_some_and(|ending| ending == "toml"));
-    place.devices.extend(toml.filter_map(|path| Some(path.file_stem()?.to_str()?.to_string())));
+    }
 }
 
 type Devices = Option<Vec<DeviceConfig>>;
 
 fn devices(root: &Row, place: &Place, faults: &mut Faults) -> (Devices, Devices) {
     let (meter_rows, inverter_rows) = (root.rows("meter"), root.rows("inverter"));
-    let meters = check_devices::compile(meter_rows, place, faults);
-    let inverters = check_devices::compile(inverter_rows, place, faults);
+    let meters = check_devices::compile(meter_rows, Role::Meter, place, faults);
+    let inverters = check_devices::compile(inverter_rows, Role::Inverter, place, faults);
     let all = meter_rows.iter().chain(inverter_rows).zip(meters.iter().chain(&inverters));
     let (rows, good): (Vec<&Row>, Vec<&DeviceConfig>) =
         all.filter_map(|(row, device)| Some((row, device.as_ref()?))).unzip();
@@ -136,25 +133,27 @@ fn electrical(
             house_worst: house_worst?,
             circuits,
             evses: cars.iter().map(|car| check_chargers::evse(car, &order)).collect::<Option<_>>()?,
-            meters: meters(root, &ids, &order)?,
+            meters: meters(root, &ids, &order, place)?,
             tuning: Tuning::default(),
         };
         if !faults.has_errors() {
             transient::tell(&site, &drafts, &order, !root.rows("inverter").is_empty(), faults);
+            check_frozen::tell(&site, root.rows("meter"), place, faults);
         }
         Some(site)
     };
     (site(), reached.into_iter().collect())
 }
 
-fn meters(root: &Row, circuits: &[Option<&str>], order: &[CircuitId]) -> Option<Vec<Meter>> {
+fn meters(root: &Row, circuits: &[Option<&str>], order: &[CircuitId], at: &Place) -> Option<Vec<Meter>> {
     let meter = |row: &Row| {
         let circuit = row.text("circuit").ok()?;
         let place = circuits.iter().position(|id| *id == Some(circuit))?;
         Some(Meter {
             id: row.text("id").ok()?.to_string(),
             circuit: *order.get(place)?,
-            interval: check_devices::interval(row)?,
+            // A fresh poll of a cached word is not a fresh sample.
+            interval: check_devices::interval(row)?.max(at.devices.refresh(row.text("device").ok()?)),
             resolution: Amps::from_f64(row.number("resolution_a").ok()?)?,
         })
     };

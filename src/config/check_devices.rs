@@ -7,12 +7,14 @@ use super::diagnostic::Diagnostic;
 use super::raw::{Faults, Given, Row};
 use super::suggest::closest;
 use super::{DeviceConfig, ModbusAddress, Parity};
+use crate::device::{Device, Role};
 use crate::time::Duration;
+use std::sync::Arc;
 
 /// The devices of one list, in the file's order; `None` stands for a faulty one.
-pub fn compile(rows: &[Row], place: &Place, faults: &mut Faults) -> Vec<Option<DeviceConfig>> {
+pub fn compile(rows: &[Row], role: Role, place: &Place, faults: &mut Faults) -> Vec<Option<DeviceConfig>> {
     unique(rows, "id", faults);
-    let devices: Vec<Option<DeviceConfig>> = rows.iter().map(|row| device(row, place, faults)).collect();
+    let devices: Vec<Option<DeviceConfig>> = rows.iter().map(|row| device(row, role, place, faults)).collect();
     for (at, device) in devices.iter().enumerate() {
         let Some(device) = device else { continue };
         // A device may be a meter and an inverter at once, and one gateway may have meters of two kinds under one unit.
@@ -45,8 +47,8 @@ pub fn agree(rows: &[&Row], devices: &[&DeviceConfig], faults: &mut Faults) {
     }
 }
 
-fn device(row: &Row, place: &Place, faults: &mut Faults) -> Option<DeviceConfig> {
-    let device = known_device(row, place, faults);
+fn device(row: &Row, role: Role, place: &Place, faults: &mut Faults) -> Option<DeviceConfig> {
+    let device = known_device(row, role, place, faults);
     let address = address(row, place, faults);
     let id = row.text("id").ok()?;
     Some(DeviceConfig {
@@ -64,19 +66,28 @@ pub fn interval(row: &Row) -> Option<Duration> {
     Some(Duration::from_millis(u64::try_from(row.whole("interval_ms").ok()?).ok()?))
 }
 
-fn known_device(row: &Row, place: &Place, faults: &mut Faults) -> Option<String> {
-    let name = row.text("device").ok()?;
-    if !place.devices.contains(name) && place.are_devices_known {
+fn known_device(row: &Row, role: Role, place: &Place, faults: &mut Faults) -> Option<Arc<Device>> {
+    let (name, library) = (row.text("device").ok()?, &place.devices);
+    let Some(device) = library.device(name) else {
+        if !place.are_devices_known {
+            return None;
+        }
         let message = format!("{} has an unknown device \"{name}\"", row.who);
         let fault =
             Diagnostic::at(code::UNKNOWN_DEVICE, row.at("device"), message).label("no device file has this name");
-        let guess = closest(name, place.devices.iter().map(String::as_str));
-        let names: Vec<&str> = place.devices.iter().map(String::as_str).collect();
+        let names = library.names();
+        let guess = closest(name, names.iter().map(String::as_str));
         let help = format!("there are: {}; your own files go into device_dir", names.join(", "));
         faults.push(fault.help(help).did_you_mean(guess));
         return None;
+    };
+    if !device.layout.serves(role) {
+        let message = format!("the device file \"{name}\" is for no {role}");
+        let fault = Diagnostic::at(code::UNKNOWN_DEVICE, row.at("device"), message);
+        faults.push(fault.label(format!("{} needs a file that says `role = \"{role}\"`", row.who)));
+        return None;
     }
-    Some(name.to_string())
+    Some(device.clone())
 }
 
 fn address(row: &Row, place: &Place, faults: &mut Faults) -> Option<ModbusAddress> {

@@ -31,7 +31,7 @@ codes! {
     ROTATION = "E019", "The phase rotation does not match the wired phases or the site.";
     CURRENTS = "E020", "The currents of a charger contradict each other.";
     DOES_NOT_FIT = "E021", "With all cars on fallback and the house at its worst, a fuse carries more than it should.";
-    UNKNOWN_DEVICE = "E022", "There is no device file of this name.";
+    UNKNOWN_DEVICE = "E022", "There is no device file of this name, or it is for something else.";
     BUS = "E023", "Two devices are in each other's way on Modbus.";
     SAME_CHARGER = "E024", "Two chargers share an OCPP connector or an MQTT topic.";
     PASSWORD = "E025", "A charger's password is missing, or the connectors of one charger have different ones.";
@@ -57,6 +57,7 @@ codes! {
     POWER_TOO_LOW = "W013", "A charger's least current needs more than `contract_kw` or `dso_kw`.";
     TRIPS = "W014", "As W011, and even the slowest breaker trips: leases are too long for what flows.";
     UNEVEN = "W015", "A charger of one or two phases needs more than `unbalance_a`.";
+    FREEZES_UNSEEN = "W016", "A meter tells currents alone, and a charger tells too little of what it takes: should the meter say the same for ever, nobody may find out.";
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::prepared::merge;
 use super::raw::{self, Faults};
 use super::schema::STATE_DIR;
 use super::{Config, PreparedConfig, check, code};
-use std::collections::BTreeSet;
+use crate::device::Library;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -43,9 +43,9 @@ impl Default for CheckOptions {
 pub struct Place {
     /// Relative paths start here: the directory of the file.
     base: PathBuf,
-    /// Names of all device files, built-in ones and those in `device_dir`.
-    pub(super) devices: BTreeSet<String>,
-    /// `false` where `device_dir` could not be read, which has been told.
+    /// All device files, built-in ones and those in `device_dir`.
+    pub(super) devices: Library,
+    /// `false` where those in `device_dir` cannot be used, which has been told.
     pub(super) are_devices_known: bool,
     /// See [`CheckOptions`].
     pub(super) read_secrets: bool,
@@ -58,17 +58,17 @@ impl Place {
     }
 }
 
-/// Reads and compiles a file. `known_devices` are the names of the built-in device files.
-pub fn load(path: &Path, known_devices: &[String]) -> Loaded {
-    load_with(path, known_devices, CheckOptions::default())
+/// Reads and compiles a file.
+pub fn load(path: &Path, built_in: &Library) -> Loaded {
+    load_with(path, built_in, CheckOptions::default())
 }
 
 /// [`load`], with options.
-pub fn load_with(path: &Path, known_devices: &[String], options: CheckOptions) -> Loaded {
+pub fn load_with(path: &Path, built_in: &Library, options: CheckOptions) -> Loaded {
     let file = path.display().to_string();
     let base = path.parent().unwrap_or(Path::new(""));
     match read(path) {
-        Ok(text) => compile_with(&text, &file, base, known_devices, options),
+        Ok(text) => compile_with(&text, &file, base, built_in, options),
         Err(why) => {
             let fault = Diagnostic::of_file(code::UNREADABLE, format!("the configuration cannot be read: {why}"));
             let help = match moved_aside(path) {
@@ -92,8 +92,8 @@ pub fn load_with(path: &Path, known_devices: &[String], options: CheckOptions) -
 
 /// [`load_with`], over what was prepared off the site: the file wins key by key. Where both together have an error the file
 /// stands alone.
-pub fn load_over(path: &Path, known_devices: &[String], options: CheckOptions, prepared: Option<&str>) -> Loaded {
-    let alone = load_with(path, known_devices, options);
+pub fn load_over(path: &Path, built_in: &Library, options: CheckOptions, prepared: Option<&str>) -> Loaded {
+    let alone = load_with(path, built_in, options);
     let (Some(prepared), Ok(text)) = (prepared, read(path)) else { return alone };
     let merged = match merge(&text, prepared) {
         Ok(merged) => merged,
@@ -103,7 +103,7 @@ pub fn load_over(path: &Path, known_devices: &[String], options: CheckOptions, p
     };
     let name = format!("{} over the preconfiguration", alone.file);
     let base = path.parent().unwrap_or(Path::new(""));
-    let both = compile_with(&merged.text, &name, base, known_devices, options);
+    let both = compile_with(&merged.text, &name, base, built_in, options);
     let mut told: Vec<String> = merged.conflicts;
     told.extend(merged.not_taken.into_iter().map(|what| format!("{what}: is not taken from a preconfiguration")));
     if both.errors() == 0 {
@@ -124,16 +124,16 @@ pub fn state_dir(path: &Path) -> PathBuf {
 }
 
 /// Compiles a text. `file` is its name in messages; relative paths in it start at `base`.
-pub fn compile(text: &str, file: &str, base: &Path, known_devices: &[String]) -> Loaded {
-    compile_with(text, file, base, known_devices, CheckOptions::default())
+pub fn compile(text: &str, file: &str, base: &Path, built_in: &Library) -> Loaded {
+    compile_with(text, file, base, built_in, CheckOptions::default())
 }
 
 /// [`compile`], with options.
-pub fn compile_with(text: &str, file: &str, base: &Path, known_devices: &[String], options: CheckOptions) -> Loaded {
+pub fn compile_with(text: &str, file: &str, base: &Path, built_in: &Library, options: CheckOptions) -> Loaded {
     let mut faults = Faults::new(text);
     let place = Place {
         base: base.to_path_buf(),
-        devices: known_devices.iter().cloned().collect(),
+        devices: built_in.clone(),
         are_devices_known: true,
         read_secrets: options.read_secrets,
     };

@@ -5,6 +5,7 @@ mod check_chargers;
 mod check_circuits;
 mod check_devices;
 mod check_edges;
+mod check_frozen;
 mod check_policy;
 mod check_power;
 mod check_unbalance;
@@ -24,12 +25,14 @@ mod value;
 pub use compile::{ASIDE, CheckOptions, Loaded, compile, compile_with, load, load_over, load_with, state_dir};
 pub use diagnostic::{Diagnostic, Severity, Span};
 
+use crate::device::Device;
 use crate::policy::Policy;
 use crate::site::{EvseId, MeterId, Site};
 use crate::time::Duration;
 use headroom_policy::Roots;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A configuration without faults.
 #[derive(Debug, Clone)]
@@ -38,8 +41,6 @@ pub struct Config {
     pub site: Site,
     /// Where state is kept.
     pub state_dir: PathBuf,
-    /// Where device files are looked for before the embedded ones.
-    pub device_dir: Option<PathBuf>,
     /// How each meter is read; by [`MeterId`].
     pub meters: Vec<DeviceConfig>,
     /// How each inverter is read.
@@ -72,14 +73,14 @@ pub struct PreparedConfig {
 }
 
 /// A device on Modbus.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DeviceConfig {
     /// Its id in the configuration.
     pub id: String,
     /// Name for people.
     pub name: String,
-    /// The device file's name, such as `eastron-sdm630` or `sunspec`.
-    pub device: String,
+    /// Its device file.
+    pub device: Arc<Device>,
     /// Where it is.
     pub address: ModbusAddress,
     /// Modbus unit, 1…247 (0 and 255 are used by some TCP devices).

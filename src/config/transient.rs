@@ -71,10 +71,17 @@ fn may_trip(draft: &Draft, worst: &Transient, device: &str, after: Duration) -> 
     Diagnostic::at(code::MAY_TRIP, draft.row.at("fuse_a"), message).label(label(worst)).help(help)
 }
 
+/// Their ids; where they are more than a line bears, how many.
+pub fn named(evses: &[&Evse]) -> String {
+    const MOST_NAMES: usize = 4;
+    match evses.len() {
+        0..=MOST_NAMES => evses.iter().map(|evse| evse.id.as_str()).collect::<Vec<_>>().join(", "),
+        many => format!("{many} chargers"),
+    }
+}
+
 /// The slowest would, too: what is to be done, in numbers.
 fn all_trip(site: &Site, circuit: CircuitId, draft: &Draft, worst: &Transient, after: Duration) -> Diagnostic {
-    /// More chargers than this are summed up in one word; a line should stay a line.
-    const MOST_NAMES: usize = 4;
     let message = format!(
         "{}: if this gateway dies while the house goes to its worst, any breaker trips: the slowest after {} s",
         draft.row.who,
@@ -83,10 +90,7 @@ fn all_trip(site: &Site, circuit: CircuitId, draft: &Draft, worst: &Transient, a
     let below = site.evse_ids().filter(|id| site.feeds(circuit, *id)).map(|id| site.evse(id));
     let late: Vec<&Evse> =
         below.filter(|evse| evse.lapse != LapseClass::C && evse.lease + evse.response > after).collect();
-    let who = match late.len() {
-        0..=MOST_NAMES => late.iter().map(|evse| evse.id.as_str()).collect::<Vec<_>>().join(", "),
-        many => format!("{many} chargers"),
-    };
+    let who = named(&late);
     let response = late.iter().map(|evse| evse.response).max().unwrap_or_default();
     let lease = after.saturating_sub(response).as_secs();
     // A lease must outlast two responses (E028).

@@ -17,7 +17,6 @@ use crate::cloud::CloudState;
 use crate::config::{Config, RecorderConfig};
 use crate::control::observation::Link;
 use crate::control::{self, Decision, Observation, Order, State};
-use crate::device::Library;
 use crate::inbox::{Inbox, Outbox, PolicyWatch};
 use crate::notify::Notifier;
 use crate::recorder::{Recorder, Stepped};
@@ -80,9 +79,8 @@ impl Daemon {
     /// Starts all edges; the first step is still to come. Needs a tokio runtime.
     ///
     /// # Errors
-    /// A port that cannot be bound, or a device file that cannot be used: in words for people.
-    pub async fn start(mut config: Config, devices: &Library, clock: Clock) -> Result<Self, String> {
-        take_refresh_periods(&mut config, devices);
+    /// A port that cannot be bound, in words for people.
+    pub async fn start(config: Config, clock: Clock) -> Result<Self, String> {
         let (lock, folder) = state_folder(&config)?;
         let (inbox, outbox) = (Inbox::new(&config.site, config.inverters.len()), Arc::new(Outbox::new(&config.site)));
         let leases = keep::take_leases(folder.as_deref(), &config.site, clock.wall());
@@ -138,7 +136,7 @@ impl Daemon {
         }
         let recorder = recorder(&config, &state, &policy, clock);
         last_words.extend(mqtt::spawn(&config, clock, inbox.clone(), &outbox, seen, stopping));
-        edges.extend(modbus::spawn(&config, devices, clock, inbox.clone())?);
+        edges.extend(modbus::spawn(&config, clock, &inbox));
         Ok(Daemon {
             config,
             clock,
@@ -319,13 +317,6 @@ fn state_folder(config: &Config) -> Result<(Option<Lock>, Option<Arc<Folder>>), 
         tracing::warn!(%fault, "the gateway has no identity: it cannot be claimed");
     }
     Ok((lock, Some(Arc::new(folder))))
-}
-
-/// A fresh poll of a cached word is not a fresh sample: a meter's interval is never shorter than its refresh period.
-fn take_refresh_periods(config: &mut Config, devices: &Library) {
-    for (meter, device) in config.site.meters.iter_mut().zip(&config.meters) {
-        meter.interval = meter.interval.max(devices.refresh(&device.device));
-    }
 }
 
 /// Nothing is recorded where there is no thread for it: balancing goes on.

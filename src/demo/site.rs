@@ -192,7 +192,7 @@ pub(super) mod tests {
         let addresses =
             Addresses { meter: at(1), inverter: at(2), broker: at(3), cloud: at(4), http: at(5), ocpp: at(6) };
         let text = configuration(&addresses, Path::new("/tmp/headroom-demo"));
-        let devices = ["eastron-sdm630".to_owned(), "sunspec".to_owned()];
+        let devices = crate::device::Library::load(None).unwrap();
         let loaded = config::compile(&text, "demo.toml", Path::new("/"), &devices);
         // A site with this much sun may trip if its gateway dies (W011), as most that are worth a demonstration.
         assert!(loaded.diagnostics.iter().all(|fault| fault.code == "W011"), "{}", loaded.render(false));

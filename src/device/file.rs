@@ -74,8 +74,7 @@ fn map(role: RawRole, blocks: &[RawBlock], quantities: &[RawQuantity]) -> Result
         Role::Meter => Measure::Current(Phase::L1),
         Role::Inverter => Measure::Generated,
     };
-    let is_polled = |quantity: &Quantity| map.blocks[quantity.place.block].is_polled;
-    match map.quantities.iter().any(|quantity| quantity.measure == needed && is_polled(quantity)) {
+    match map.polls(needed) {
         true => Ok(map),
         false => Err(format!("a {} needs {needed} in a block that is read at each poll", map.role)),
     }

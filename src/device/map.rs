@@ -248,6 +248,25 @@ impl Layout {
             Layout::Chain { models, .. } => models.iter().any(|model| model.map.role == role),
         }
     }
+
+    /// As a meter, does it tell a voltage with each current, whichever model of a chain it has?
+    pub fn tells_voltages(&self) -> bool {
+        let tells = |map: &Map| {
+            let has = |phase: Phase| !map.polls(Measure::Current(phase)) || map.polls(Measure::Voltage(phase));
+            map.role != Role::Meter || Phase::ALL.into_iter().all(has)
+        };
+        match self {
+            Layout::Fixed { map, .. } => tells(map),
+            Layout::Chain { models, .. } => models.iter().all(|model| tells(&model.map)),
+        }
+    }
+}
+
+impl Map {
+    /// Is this told at each poll?
+    pub fn polls(&self, measure: Measure) -> bool {
+        self.quantities.iter().any(|told| told.measure == measure && self.blocks[told.place.block].is_polled)
+    }
 }
 
 impl Measure {

@@ -32,7 +32,7 @@ const FILES_MOST: usize = 500;
 const FILE_BYTES_MOST: u64 = 256 * 1024;
 
 /// All device files, by name.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Library {
     devices: BTreeMap<String, Arc<Device>>,
 }

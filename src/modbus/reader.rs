@@ -1,11 +1,11 @@
 //! What does one unit on a bus have to say? Its blocks become a word for the inbox, or a fault that is told once.
 
-use super::fault::{Fault, place};
+use super::fault::Fault;
 use super::sample::{generation, sample};
 use crate::config::{Config, DeviceConfig, ModbusAddress};
 use crate::control::observation::Word;
 use crate::device::walk::Placed;
-use crate::device::{Device, Library, Reading, Role, decode};
+use crate::device::{Device, Reading, Role, decode};
 use crate::site::MeterId;
 use crate::time::{Duration, Moment};
 use crate::units::PhaseSet;
@@ -38,38 +38,30 @@ enum Whom {
 }
 
 /// All meters and inverters of a configuration, by bus.
-///
-/// # Errors
-/// For people: a device file that is unknown or for something else, or one serial port with two settings.
-pub fn readers(config: &Config, devices: &Library) -> Result<BTreeMap<ModbusAddress, Vec<Reader>>, String> {
+pub fn readers(config: &Config) -> BTreeMap<ModbusAddress, Vec<Reader>> {
     let phases = config.site.wiring.phases();
     let meters = config.meters.iter().enumerate().map(|(index, meter)| (Whom::Meter(MeterId(index)), meter));
     let inverters = config.inverters.iter().enumerate().map(|(index, inverter)| (Whom::Inverter(index), inverter));
     let mut buses: BTreeMap<ModbusAddress, Vec<Reader>> = BTreeMap::new();
     for (whom, config) in meters.chain(inverters) {
-        let reader = Reader::new(whom, config, devices, phases)?;
-        buses.entry(config.address.clone()).or_default().push(reader);
+        buses.entry(config.address.clone()).or_default().push(Reader::new(whom, config, phases));
     }
-    let mut ports: Vec<String> = buses.keys().map(place).collect();
-    ports.dedup(); // equal paths are neighbours in the map
-    match ports.len() == buses.len() {
-        true => Ok(buses),
-        false => {
-            Err("a serial port has two settings: give all devices on it the same baud, parity and stop_bits".into())
-        }
-    }
+    buses
 }
 
 impl Reader {
-    fn new(whom: Whom, config: &DeviceConfig, devices: &Library, phases: PhaseSet) -> Result<Self, String> {
-        let (id, unit, interval) = (config.id.clone(), config.unit, config.interval);
-        let address = config.address.clone();
-        let fault = |why: String| format!("{} \"{id}\": {why}", whom.role());
-        let device = devices.find(&config.device).map_err(fault)?.clone();
-        if !device.layout.serves(whom.role()) {
-            return Err(fault(format!("the device file \"{}\" is for no {}", device.name, whom.role())));
+    fn new(whom: Whom, config: &DeviceConfig, phases: PhaseSet) -> Self {
+        Reader {
+            whom,
+            id: config.id.clone(),
+            address: config.address.clone(),
+            unit: config.unit,
+            device: config.device.clone(),
+            interval: config.interval,
+            placed: None,
+            phases,
+            is_failing: false,
         }
-        Ok(Reader { whom, id, address, unit, device, interval, placed: None, phases, is_failing: false })
     }
 
     /// Meter or inverter.

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ModbusAddress, Parity};
 use crate::device::map::{Block, Function, Question};
 use crate::device::walk::{Chain, Placed};
-use crate::device::{Device, Library, Role};
+use crate::device::{Device, Role};
 use crate::inbox::Inbox;
 use crate::time::{Duration, Moment};
 use std::io;
@@ -25,13 +25,9 @@ use tokio_modbus::{ExceptionCode, Request};
 use tokio_serial::{ClearBuffer, SerialPort as _, SerialStream};
 
 /// Starts one task for each bus; they run until they are aborted.
-///
-/// # Errors
-/// For people: a device file that is unknown or for something else, or one serial port with two settings.
-pub fn spawn(config: &Config, devices: &Library, clock: Clock, inbox: Inbox) -> Result<Vec<JoinHandle<()>>, String> {
-    let buses = readers(config, devices)?;
+pub fn spawn(config: &Config, clock: Clock, inbox: &Inbox) -> Vec<JoinHandle<()>> {
     let start = |(address, readers)| tokio::spawn(serve(Line::new(address, clock), readers, inbox.clone()));
-    Ok(buses.into_iter().map(start).collect())
+    readers(config).into_iter().map(start).collect()
 }
 
 async fn serve(mut line: Line, mut readers: Vec<Reader>, inbox: Inbox) {

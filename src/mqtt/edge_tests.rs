@@ -219,7 +219,6 @@ fn edge() -> Edge {
         state_dir: "/nonexistent".into(),
         recorder: None,
         prepared: None,
-        device_dir: None,
         meters: Vec::new(),
         inverters: Vec::new(),
         chargers: vec![ChargerConfig::Mqtt { topic: "chargers/left".into() }],

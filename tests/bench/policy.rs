@@ -94,8 +94,7 @@ async fn setpoints() -> Vec<Duration> {
     let ocpp = wire::free_port();
     let mut config = config(&wire::configuration(&folder.path().display().to_string(), grid.meter(), ocpp));
     config.cloud = Some(cloud("bench", &url));
-    let library = Library::load(None).expect("the devices are there");
-    let daemon = Daemon::start(config, &library, Clock::start()).await.expect("the daemon starts");
+    let daemon = Daemon::start(config, Clock::start()).await.expect("the daemon starts");
     let running = tokio::spawn(daemon.run(Notifier::from_environment(), std::future::pending()));
     let (sender, mut arrivals) = mpsc::channel(4 * CHARGERS);
     for charger in 0..CHARGERS {
@@ -152,7 +151,7 @@ async fn acked(server: &PolicyServer, gateway: &str, version: u64) {
 
 fn config(text: &str) -> Config {
     let library = Library::load(None).expect("the devices are there");
-    let loaded = compile(text, "bench.toml", Path::new("/"), &library.names());
+    let loaded = compile(text, "bench.toml", Path::new("/"), &library);
     loaded.config.expect("the configuration has no fault")
 }
 

@@ -193,13 +193,13 @@ pub struct Gateway {
 impl Gateway {
     pub async fn start(configuration: &str) -> Self {
         let library = Library::load(None).unwrap();
-        let loaded = compile(configuration, "test.toml", Path::new("/"), &library.names());
+        let loaded = compile(configuration, "test.toml", Path::new("/"), &library);
         let mut config = loaded.config.as_ref().unwrap_or_else(|| panic!("{}", loaded.render(false))).clone();
         if let Some(cloud) = &mut config.cloud {
             // Five seconds is the least that a file may ask for.
             cloud.refresh = Duration::from_millis(500);
         }
-        let daemon = Daemon::start(config, &library, Clock::start()).await.unwrap();
+        let daemon = Daemon::start(config, Clock::start()).await.unwrap();
         let (http, ocpp, status) = (daemon.http.unwrap(), daemon.ocpp, daemon.status());
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(daemon.run(Notifier::from_environment(), async {

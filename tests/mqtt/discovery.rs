@@ -74,7 +74,7 @@ fn announced(site: &Site) -> Vec<(String, Value)> {
     let roof = DeviceConfig {
         id: "roof".into(),
         name: "Roof".into(),
-        device: "sunspec".into(),
+        device: headroom::device::Library::load(None).unwrap().find("sunspec").unwrap().clone(),
         address: ModbusAddress::Tcp("192.0.2.1:502".into()),
         unit: 1,
         interval: Duration::from_secs(5),

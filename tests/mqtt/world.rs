@@ -147,7 +147,6 @@ pub fn config(broker: SocketAddr) -> Config {
         state_dir: "/nonexistent".into(),
         recorder: None,
         prepared: None,
-        device_dir: None,
         meters: Vec::new(),
         inverters: Vec::new(),
         chargers: vec![

@@ -153,7 +153,6 @@ pub fn config() -> Config {
         state_dir: "/nowhere".into(),
         recorder: None,
         prepared: None,
-        device_dir: None,
         meters: vec![],
         inverters: vec![],
         chargers: vec![charger("HOME 1", Some("secret-of-left")), charger("OPEN-2", None)],

@@ -140,6 +140,8 @@ struct Pole {
     over_since: Option<Moment>,
     /// `check` warns that it may trip: the quickest device, and the slowest.
     is_warned: (bool, bool),
+    /// And that a meter above may say the same for ever without being found out.
+    may_freeze_unseen: bool,
     has_tripped_slow: bool,
 }
 
@@ -159,6 +161,7 @@ impl<'a> Watch<'a> {
                 has_tripped_slow: false,
                 over_since: None,
                 is_warned: is_warned(scenario, circuit, phase),
+                may_freeze_unseen: may_freeze_unseen(scenario, circuit),
             }
         };
         let phases = || site.wiring.phases().iter().collect::<Vec<_>>();
@@ -272,7 +275,7 @@ impl<'a> Watch<'a> {
         let is_new = !trips_alone && fast >= 1.0 && !std::mem::replace(&mut pole.has_tripped, fast >= 1.0);
         let is_slow_new = slow >= 1.0 && !std::mem::replace(&mut pole.has_tripped_slow, slow >= 1.0);
         pole.has_tripped = fast >= 1.0;
-        let is_warned = pole.is_warned;
+        let (is_warned, may_freeze_unseen) = (pole.is_warned, pole.may_freeze_unseen);
         if fast < 0.5 && over_since.is_none() {
             return;
         }
@@ -301,8 +304,8 @@ impl<'a> Watch<'a> {
             let told = format!(
                 "{seconds:.1} s: {phase} of {id} is at {fast:.2} of its fast edge and {slow:.2} of its slow one, {when:?}: {load} of {limit}, {house} of it the house's"
             );
-            // It is found out before the slowest trips, unless it tells so little that a house at rest looks alike.
-            let is_excused = when == When::Frozen && !(is_slow_new && self.scenario.script.meter_volts);
+            // It is found out before the slowest trips, unless `check` warns that it may not be.
+            let is_excused = when == When::Frozen && (!is_slow_new || may_freeze_unseen);
             let list = if is_excused { &mut outcome.unseen } else { &mut outcome.faults };
             if list.len() < 5 {
                 list.push(told);
@@ -315,4 +318,12 @@ impl<'a> Watch<'a> {
 fn is_warned(scenario: &Scenario, circuit: CircuitId, phase: Phase) -> (bool, bool) {
     let worst = Transient::of(&scenario.site, circuit, phase, scenario.script.solar.is_some());
     (worst.first_to_trip().is_some(), worst.last_to_trip().is_some())
+}
+
+/// Does `headroom check` warn (W016) that a meter above may say the same for ever, and nobody finds out?
+fn may_freeze_unseen(scenario: &Scenario, circuit: CircuitId) -> bool {
+    let site = &scenario.site;
+    let is_silent = |id: EvseId| !site.evse(id).is_always_known();
+    let has_silent = |above: CircuitId| site.evse_ids().any(|id| site.feeds(above, id) && is_silent(id));
+    !scenario.script.meter_volts && site.path(circuit).any(|id| site.circuit(id).meter.is_some() && has_silent(id))
 }

@@ -257,9 +257,9 @@ impl Gateway {
         let folder = Folder::look(state_dir(configuration));
         let prepared = folder.ok().and_then(|folder| folder.read(PREPARED).unwrap());
         let prepared = prepared.map(|bytes| String::from_utf8(bytes).unwrap());
-        let loaded = load_over(configuration, &library.names(), CheckOptions::default(), prepared.as_deref());
+        let loaded = load_over(configuration, &library, CheckOptions::default(), prepared.as_deref());
         let config = loaded.config.clone().unwrap_or_else(|| panic!("{}", loaded.render(false)));
-        let daemon = Daemon::start(config, &library, Clock::start()).await.unwrap();
+        let daemon = Daemon::start(config, Clock::start()).await.unwrap();
         let (ocpp, status) = (daemon.ocpp.unwrap(), daemon.status());
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(daemon.run(Notifier::from_environment(), async {
