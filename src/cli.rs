@@ -1,5 +1,10 @@
 //! What was asked for? Arguments in, exit code out; one function for each subcommand.
 
+/// A line to stdout.
+macro_rules! say {
+    ($($word:tt)*) => { $crate::cli::tell(&format!("{}\n", format_args!($($word)*))) };
+}
+
 mod identity;
 mod replay;
 mod reset;
@@ -15,6 +20,7 @@ use crate::status::{self, Status};
 use crate::store::Folder;
 use crate::{journal, probe};
 use clap::{Args, Parser, Subcommand};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -183,13 +189,13 @@ fn check(file: &Path, no_secrets: bool) -> ExitCode {
     let options = CheckOptions { read_secrets: !no_secrets };
     let loaded = config::load_over(file, &built_in_devices(), options, prepared(file).as_deref());
     let color = is_terminal();
-    print!("{}", loaded.render(color));
-    loaded.prepared.iter().for_each(|line| println!("preconfiguration: {line}"));
+    tell(&loaded.render(color));
+    loaded.prepared.iter().for_each(|line| say!("preconfiguration: {line}"));
     if loaded.errors() > 0 {
         return ExitCode::from(EXIT_CONFIG);
     }
-    loaded.notes.iter().for_each(|note| println!("{note}"));
-    println!("{}: fine, {} warnings", file.display(), loaded.warnings());
+    loaded.notes.iter().for_each(|note| say!("{note}"));
+    say!("{}: fine, {} warnings", file.display(), loaded.warnings());
     ExitCode::SUCCESS
 }
 
@@ -206,8 +212,8 @@ fn show(arguments: &StatusArguments) -> ExitCode {
         let (text, status) = fetch_status(&format!("{url}/status.json")).await?;
         let color = is_terminal();
         match arguments.json {
-            true => println!("{text}"),
-            false => print!("{}", status::picture(&status, terminal_width(), color)),
+            true => say!("{text}"),
+            false => tell(&status::picture(&status, terminal_width(), color)),
         }
         Ok(())
     })
@@ -221,7 +227,7 @@ fn look(arguments: &ProbeArguments) -> ExitCode {
     in_runtime(async {
         let address = modbus_address(arguments)?;
         let report = probe::run(&address, arguments.unit, arguments.device.as_deref(), &library).await?;
-        print!("{report}");
+        tell(&report);
         Ok(())
     })
 }
@@ -265,6 +271,11 @@ fn in_runtime(task: impl Future<Output = Result<(), String>>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => failed(&fault),
     }
+}
+
+/// Text to stdout. Whoever reads it may have had enough (`| head`), which is no failure.
+fn tell(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn failed(fault: &str) -> ExitCode {

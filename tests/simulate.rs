@@ -103,3 +103,45 @@ fn what_cannot_be_meant_is_told_and_is_a_matter_of_usage() {
         assert!(told.contains(words), "{arguments:?}: {told}");
     }
 }
+
+#[test]
+fn what_went_wrong_while_breakers_were_hottest_is_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deaf.toml");
+    // The house takes 15 A more beside a car that has 16, and that is told so only while its charger hears.
+    let story = r#"
+about = "Deaf."
+        until_s = 500
+        circuit = [{ id = "main", fuse_a = 25, margin_a = 1, meter_ms = 1000 }]
+        evse = [{ id = "left" }]
+        at = [
+            { t = 0, load_a = 4 },
+            { t = 1, arrive = "left" },
+            { t = 150, ears = { left = "deaf" } },
+            { t = 200, load_a = 11 },
+        ]"#;
+    fs::write(&path, story).unwrap();
+    let deaf = json(&[path.to_str().unwrap()]);
+    fs::write(&path, story.replace("\"deaf\"", "\"heeds\"")).unwrap();
+    let heeds = json(&[path.to_str().unwrap()]);
+    let fast = |object: &serde_json::Value, cause: &str| object["breakers"][cause]["fast"].as_f64().unwrap();
+    assert!(fast(&deaf, "otherwise") > 0.5 && fast(&deaf, "obeying") == 0.0, "{deaf}");
+    // Reckoned by the second here, by the tick there.
+    assert!((fast(&deaf, "otherwise") - deaf["breaker_fast_peak"].as_f64().unwrap()).abs() < 0.01, "{deaf}");
+    assert!(fast(&heeds, "otherwise") == 0.0 && fast(&heeds, "obeying") > 0.0, "{heeds}");
+    assert!(heeds["breakers"]["obeying"]["at_s"].as_f64().unwrap() > 200.0, "{heeds}");
+    assert!(json(&[path.to_str().unwrap(), "--law", "reference"]).get("breakers").is_none());
+}
+
+#[test]
+fn whoever_has_read_enough_hangs_up_and_nothing_panics() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_headroom"))
+        .args(["simulate", FILE, "--json"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let out = child.wait_with_output().unwrap();
+    assert_eq!((out.status.code(), String::from_utf8_lossy(&out.stderr).as_ref()), (Some(0), ""));
+}

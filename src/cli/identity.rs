@@ -34,11 +34,11 @@ pub(super) fn identity(arguments: &IdentityArguments) -> ExitCode {
         Ok(None) => return none_yet(&state),
         Err(fault) => return cannot(fault),
     };
-    println!("gateway     {}", config.cloud.as_ref().map_or("no [cloud]", |cloud| cloud.gateway_id.as_str()));
-    println!("public key  {}", identity.public());
+    say!("gateway     {}", config.cloud.as_ref().map_or("no [cloud]", |cloud| cloud.gateway_id.as_str()));
+    say!("public key  {}", identity.public());
     match Claim::kept(&folder).claimed_at {
-        Some(at) => println!("claimed     {}", at.format("%F %T UTC")),
-        None => println!("PIN         {}", identity.pin),
+        Some(at) => say!("claimed     {}", at.format("%F %T UTC")),
+        None => say!("PIN         {}", identity.pin),
     }
     ExitCode::SUCCESS
 }

@@ -93,7 +93,7 @@ fn run(arguments: &ReplayArguments) -> Result<Option<String>, String> {
         let segment = match Segment::read(read(&path)?) {
             Ok(segment) => segment,
             Err(fault @ Fault::Empty) => {
-                println!("{}: {fault}", name(&path));
+                say!("{}: {fault}", name(&path));
                 last_fault = Some(fault);
                 continue;
             }
@@ -105,7 +105,7 @@ fn run(arguments: &ReplayArguments) -> Result<Option<String>, String> {
     if found.segments == 0 {
         return Err(last_fault.map_or_else(|| "there is no recording here".to_owned(), |fault| fault.to_string()));
     }
-    print!("{}", found.summary());
+    super::tell(&found.summary());
     Ok(found.first)
 }
 
@@ -116,8 +116,8 @@ fn decide(arguments: &ReplayArguments, (number, name): (u64, &str), segment: &Se
         eprintln!("headroom: {name}: recorded by headroom {program}; this is {own}, whose rules may be others");
     }
     match opening.after {
-        After::Gap => println!("{name}: before it, steps are missing: the disk was too slow or refused"),
-        After::Start => println!("{name}: the daemon has started"),
+        After::Gap => say!("{name}: before it, steps are missing: the disk was too slow or refused"),
+        After::Start => say!("{name}: the daemon has started"),
         After::Segment => {}
     }
     let before = found.arrival.take().filter(|(last, _)| last + 1 == number && opening.after == After::Segment);
@@ -139,7 +139,7 @@ fn decide(arguments: &ReplayArguments, (number, name): (u64, &str), segment: &Se
         found.see(&again, &opening.site, is_wanted, arguments.trace);
     }
     match replay.end() {
-        Some(End::Torn(at)) => println!("{name}: ends within a record, at byte {at}; read up to there"),
+        Some(End::Torn(at)) => say!("{name}: ends within a record, at byte {at}; read up to there"),
         Some(End::Damaged(at)) => found.differs(format!("{name}: damaged at byte {at}; nothing after it can be read")),
         Some(End::Whole) | None => found.arrival = is_same.then(|| (number, replay.arrival())),
     }
@@ -162,7 +162,7 @@ impl Findings {
             }
             if is_traced {
                 let was = was.map_or_else(String::new, |was| format!("{} → ", was.amps));
-                println!("{when}  {}: {was}{} ({})", evse.id, now.amps, now.because.words(site));
+                say!("{when}  {}: {was}{} ({})", evse.id, now.amps, now.because.words(site));
             }
             if was.is_some_and(|was| was.amps != now.amps) {
                 match self.changes.iter_mut().find(|(id, _)| *id == evse.id) {

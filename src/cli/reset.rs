@@ -58,11 +58,11 @@ pub(super) fn reset(arguments: &ResetArguments) -> ExitCode {
 }
 
 fn is_meant(arguments: &ResetArguments, state: &Path) -> bool {
-    println!("This removes from {}, for good:", state.display());
-    reset::forgotten().iter().for_each(|what| println!("  - {what}"));
+    say!("This removes from {}, for good:", state.display());
+    reset::forgotten().iter().for_each(|what| say!("  - {what}"));
     match arguments.full {
-        true => println!("and moves {} aside. Cars get nothing but their fallback then.", arguments.config.display()),
-        false => println!("{} stays: fuses, meters, chargers, passwords.", arguments.config.display()),
+        true => say!("and moves {} aside. Cars get nothing but their fallback then.", arguments.config.display()),
+        false => say!("{} stays: fuses, meters, chargers, passwords.", arguments.config.display()),
     }
     print!("Type reset to go on: ");
     let mut line = String::new();
@@ -75,19 +75,19 @@ fn carry_out(arguments: &ResetArguments, state: &Path, recordings: Option<&Path>
     let wall = Clock::start().wall();
     reset::begin(&folder, &Reset::new(wall, None))?;
     let removed = reset::finish(&folder, state, recordings)?;
-    removed.iter().for_each(|what| println!("removed: {what}"));
+    removed.iter().for_each(|what| say!("removed: {what}"));
     if removed.is_empty() {
-        println!("there was nothing to remove");
+        say!("there was nothing to remove");
     }
-    println!("kept: limits that cars may still have");
+    say!("kept: limits that cars may still have");
     if arguments.full {
         if folder.remove(PREPARED)? {
-            println!("removed: what was prepared off the site");
+            say!("removed: what was prepared off the site");
         }
         // The last step: whatever is cut before it is done again.
         let aside = format!("{}{ASIDE}{}", arguments.config.display(), wall.format("%Y%m%dT%H%M%SZ"));
         std::fs::rename(&arguments.config, &aside)?;
-        println!("moved: {} to {aside}", arguments.config.display());
+        say!("moved: {} to {aside}", arguments.config.display());
     }
     Ok(())
 }

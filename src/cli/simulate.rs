@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::control::{Decision, Observation};
 use crate::policy::Policy;
 use crate::sim::builtin::Wanted;
-use crate::sim::{Car, Headroom, Judge, Law, Reference, Scenario, Score, run_by, trace};
+use crate::sim::{Blame, Car, Cause, Headroom, Judge, Law, Outcome, Peak, Reference, Scenario, Score, run_by, trace};
 use crate::time::Moment;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -77,10 +77,22 @@ struct Report<'a> {
     days: f64,
     #[serde(flatten)]
     score: Score,
+    /// What went wrong when breakers were hottest; a law that does not say what it heard is not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    breakers: Option<Breakers>,
     decision_us: Times,
     /// The most memory that the process has had.
     peak_rss_kib: u64,
     wall_s: f64,
+}
+
+/// By cause.
+#[derive(Debug, Serialize)]
+struct Breakers {
+    obeying: Peak,
+    blind: Peak,
+    frozen: Peak,
+    otherwise: Peak,
 }
 
 /// How long decisions took, in microseconds.
@@ -103,14 +115,14 @@ pub(super) fn simulate(arguments: &SimulateArguments) -> ExitCode {
     let report = run(arguments, &scenario);
     if arguments.json {
         match serde_json::to_string_pretty(&report) {
-            Ok(text) => println!("{text}"),
+            Ok(text) => say!("{text}"),
             Err(fault) => {
                 eprintln!("headroom: {fault}");
                 return ExitCode::from(EXIT_FAILED);
             }
         }
     } else {
-        print!("{}", words(&report, &scenario));
+        super::tell(&words(&report, &scenario));
     }
     ExitCode::SUCCESS
 }
@@ -160,13 +172,16 @@ fn read<T>(path: &Path, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, 
 fn run<'a>(arguments: &'a SimulateArguments, scenario: &Scenario) -> Report<'a> {
     let clock = Clock::start();
     let (site, span) = (&scenario.site, scenario.span + scenario.after);
-    let mut judge = Judge::new(site);
+    let (mut judge, mut blame) = (Judge::new(site), Blame::new(scenario));
     let times = std::cell::RefCell::new(Vec::new());
     match arguments.law {
         LawName::Headroom => {
             let policy = Arc::new(scenario.policy.clone());
             let law = |now| Timed { law: Headroom::new(site, &policy, now), clock, times: &times };
-            run_by(site, &scenario.script, span, law, |frame| judge.see(site, frame));
+            run_by(site, &scenario.script, span, law, |frame| {
+                judge.see(site, frame);
+                blame.see(frame);
+            });
         }
         LawName::Reference => {
             let law = |_| Timed { law: Reference::new(site), clock, times: &times };
@@ -179,6 +194,7 @@ fn run<'a>(arguments: &'a SimulateArguments, scenario: &Scenario) -> Report<'a> 
         seed: arguments.seed,
         days: scenario.span.as_secs_f64() / 86_400.0,
         score: judge.score(),
+        breakers: (arguments.law == LawName::Headroom).then(|| Breakers::of(&blame.outcome())),
         decision_us: Times::of(times.into_inner()),
         peak_rss_kib: peak_rss_kib(),
         wall_s: clock.elapsed().as_secs_f64(),
@@ -206,6 +222,31 @@ impl<L: Law> Law for Timed<'_, L> {
 
     fn hear(&mut self, policy: &Arc<Policy>) {
         self.law.hear(policy);
+    }
+}
+
+impl Breakers {
+    fn of(outcome: &Outcome) -> Self {
+        let of = |cause: Cause| outcome.peaks[cause as usize];
+        Breakers {
+            obeying: of(Cause::Obeying),
+            blind: of(Cause::Blind),
+            frozen: of(Cause::Frozen),
+            otherwise: of(Cause::Otherwise),
+        }
+    }
+
+    /// A line of its own, where there is something to tell.
+    fn words(&self) -> String {
+        let part = |what: &str, peak: &Peak| (peak.fast > 0.0).then(|| format!("{:.2} {what}", peak.fast));
+        let parts = [
+            part("while all obeyed", &self.obeying),
+            part("while a sample stayed away", &self.blind),
+            part("while a meter was frozen", &self.frozen),
+            part("while the gateway was dead or a charger deaf", &self.otherwise),
+        ];
+        let told = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        if told.is_empty() { told } else { format!("\n           through cars the quickest at {told}") }
     }
 }
 
@@ -246,8 +287,10 @@ fn words(report: &Report<'_>, scenario: &Scenario) -> String {
             score.overload_as, score.overload_total_as, score.overload_longest_s
         ),
         format!(
-            "breakers   the quickest at {:.2} of its trip, the slowest at {:.2}",
-            score.breaker_fast_peak, score.breaker_slow_peak
+            "breakers   the quickest at {:.2} of its trip, the slowest at {:.2}{}",
+            score.breaker_fast_peak,
+            score.breaker_slow_peak,
+            report.breakers.as_ref().map(Breakers::words).unwrap_or_default()
         ),
         format!(
             "cars       {} sessions, {} met, {} starts, at most {} pauses in one, longest wait {:.0} s, Jain {:.3}",

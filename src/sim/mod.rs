@@ -4,6 +4,7 @@
 //! [`Script`] says what happens; [`run`] lets control steer the plant in simulated time.
 
 pub mod appliances;
+mod blame;
 mod breaker;
 pub mod builtin;
 mod car;
@@ -28,6 +29,7 @@ mod stand;
 mod stay;
 pub mod trace;
 
+pub use blame::{Blame, Cause, Outcome, Peak};
 pub use breaker::{Breaker, Replica};
 pub use car::{Car, VOLTS};
 pub use charger::{Ears, Network};
