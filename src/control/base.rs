@@ -6,16 +6,17 @@ use serde::{Deserialize, Serialize};
 
 /// Peaks are kept in spans of this.
 const BUCKET: Duration = Duration::from_secs(2);
-/// As many as the longest memory needs: six minutes.
-const BUCKETS: usize = 182;
+/// As many as the longest memory needs: five minutes.
+const BUCKETS: usize = 152;
 /// As many as the slowest car's meter needs of guesses: 15 s, and some.
 const GUESSED: usize = 12;
-/// Nobody rises above what has fitted for so many times the usual memory: after a calm while; after the second cut
-/// within [`UNREST`]; after the third. A thermostat or a hob comes again (their cycles take 5 s to 3 min), a kettle does
-/// not. Found by trial on generated houses: docs/CONTROL.md has the figures.
-const TIMES: [u32; 3] = [1, 2, 6];
-/// Cuts so many memories ago are forgotten.
-const UNREST: u32 = 20;
+/// Nobody rises above what has fitted for so many times the usual memory where a phase is restless. A thermostat or a hob
+/// comes again (their cycles take 5 s to 3 min), a kettle does not. Found by trial on generated houses: docs/CONTROL.md
+/// has the figures.
+const LONGER: u32 = 5;
+/// So many cuts make it restless, if the first of them is no more than so many memories ago.
+const CUTS: usize = 3;
+const UNREST: u32 = 24;
 /// Cuts closer together than this answer one event.
 const ONE_EVENT: Duration = Duration::from_secs(8);
 
@@ -38,7 +39,7 @@ pub(super) struct Base {
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Cuts {
     /// Answers to different events.
-    events: [Option<Moment>; TIMES.len()],
+    events: [Option<Moment>; CUTS],
     last: Option<Moment>,
 }
 
@@ -96,8 +97,8 @@ impl Base {
     /// The greatest of the last `memory`, of a multiple of it where this phase is restless, and of `blind` at least.
     pub(super) fn highest(&self, phase: Phase, memory: Duration, blind: Duration, now: Moment) -> Option<Amps> {
         let cuts = &self.cuts[phase];
-        let recent = cuts.events.iter().flatten().filter(|at| now.since(**at) < memory * UNREST).count();
-        let span = (memory * TIMES[recent.saturating_sub(1).min(TIMES.len() - 1)]).max(blind);
+        let is_restless = cuts.events[CUTS - 1].is_some_and(|first| now.since(first) < memory * UNREST);
+        let span = if is_restless { memory * LONGER } else { memory }.max(blind);
         // Guesses may be too low as well: the greatest since all cars' own meters must have spoken is not.
         let (peak, guess) = (self.peaks.greatest(phase, span), self.guesses.greatest(phase, blind));
         [peak, guess, self.now.map(|base| base[phase])].into_iter().flatten().max()

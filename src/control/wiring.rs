@@ -31,6 +31,9 @@ const TRIED_STEP_COUNTS: u8 = 3;
 const FITTING: u8 = 3;
 /// So many in a row that something else has made up for are no chance; one that shows is enough to take it back.
 const MADE_UP: u8 = 3;
+/// Where the house has stepped beside a car that stood still, it may do so beside one that steps, and control follows it:
+/// for so long after that a step proves nothing against the meter.
+const RESTLESS: Duration = Duration::from_secs(60);
 /// A step takes so long at most, from what was before to what is after: a car's start and its own meter's delay.
 const LONGEST_STEP: Duration = Duration::from_secs(60);
 
@@ -93,6 +96,8 @@ pub(super) struct Track {
     /// What its own meter said with the last sample.
     last: PerPhase<Amps>,
     evidence: PerPhase<Evidence>,
+    /// When the house has last stepped while the car stood still.
+    house: PerPhase<Option<Moment>>,
     /// How many steps in a row something else has made up for.
     made_up: u8,
 }
@@ -166,9 +171,22 @@ impl Track {
             // Somebody else has moved meanwhile.
             (true, ..) => None,
             (false, true, false) => Some(before),
-            (false, true, true) | (false, false, _) => Some(now),
+            (false, true, true) => Some(now),
+            (false, false, _) => {
+                self.see_house(&before, &now, resolution);
+                Some(now)
+            }
         };
         has_come_to_rest
+    }
+
+    /// Nobody has moved from one to the other: what the meter shows is the house.
+    fn see_house(&mut self, before: &Rest, now: &Rest, resolution: Amps) {
+        for phase in Phase::ALL {
+            if (now.load[phase] - before.load[phase]).abs() > HOUSE + resolution {
+                self.house[phase] = Some(now.at);
+            }
+        }
     }
 
     /// It has stepped from one to the other: where has the circuit's meter shown that?
@@ -196,9 +214,11 @@ impl Track {
                     && (own[*other] - step).abs() >= least_step(resolution)
             };
             let other = Phase::ALL.into_iter().filter(|other| *other != phase).find(is_elsewhere);
+            let is_restless = self.house[phase].is_some_and(|at| before.at.since(at) < RESTLESS);
             let evidence = &mut self.evidence[phase];
             match other {
                 _ if is_like(load[phase], step) => evidence.fits(),
+                _ if is_restless => {}
                 _ if has_sign && is_like(load[phase], Amps::ZERO - step) => evidence.contradicts(Seen::Turned, counts),
                 Some(other) => evidence.contradicts(Seen::On(other), counts),
                 None => {}
@@ -359,6 +379,17 @@ mod tests {
             PerPhase([first - against, second_phase, third])
         };
         assert!(tell(30, odd, true).iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn a_hob_that_comes_and_goes_beside_the_car_is_no_proof() {
+        // It is on while the car takes little and off while it takes much, as control sees to, but for five seconds each.
+        let hob = |second: u64, own| {
+            let is_on = (second / 30).is_multiple_of(2) != (10..15).contains(&(second % 30));
+            let [first, second_phase, third] = house(own).0;
+            PerPhase([first + if is_on { 20 } else { 0 }, second_phase, third])
+        };
+        assert_eq!(tell(30, hob, true), [None; 30]);
     }
 
     #[test]

@@ -285,8 +285,8 @@ impl Rotation {
 pub struct Tuning {
     /// No raise on a row for so long after its last cut.
     pub hold: Duration,
-    /// Nobody is raised above what has fitted for so long, and two or six times as long where a phase has been cut again
-    /// and again; at most a minute.
+    /// Nobody is raised above what has fitted for so long, and five times as long where a phase has been cut again and
+    /// again; at most a minute.
     pub memory: Duration,
     /// The longest rest of a paused car; after its first pause it rests a fifth of that.
     pub restart: Duration,
