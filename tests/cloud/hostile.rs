@@ -299,9 +299,10 @@ async fn gone_without_a_good_signature_changes_nothing() {
         (tombstone(5, &ours()), "equivocation"),
         (tombstone(4, &ours()), "rollback"),
     ] {
-        server.act(Act::Answer(StatusCode::GONE, None, forged)).await;
-        let state = edge.state.borrow().clone();
-        assert!(state.refused.as_ref().is_some_and(|why| why.contains(code)), "{code}: {state:?}");
+        server.set(Act::Answer(StatusCode::GONE, None, forged));
+        let is_refused = |state: &CloudState| state.refused.as_ref().is_some_and(|why| why.contains(code));
+        let is_told = tokio::time::timeout(PATIENCE, edge.state.wait_for(is_refused)).await.is_ok();
+        assert!(is_told, "{code}: {:?}", edge.state.borrow());
         assert_eq!(version(&edge), Some(5), "{code}");
     }
     // Where nothing is signed nobody can say so.
@@ -333,9 +334,10 @@ async fn a_signed_tombstone_ends_the_policy_until_a_later_document() {
         let gone = spawn(wary("http://127.0.0.1:1", &disk));
         assert_eq!((gone.state.borrow().age, gone.policy.borrow().origin.clone()), (Age::Tombstone, Origin::Local));
         let mut edge = spawn(wary(&server.url, &disk));
-        server.act(Act::Signed(good(5), keys.clone())).await;
-        let state = edge.state.borrow().clone();
-        assert!(state.age == Age::Tombstone && state.refused.is_some_and(|why| why.contains("rollback")));
+        server.set(Act::Signed(good(5), keys.clone()));
+        let is_rollback = |state: &CloudState| state.refused.as_ref().is_some_and(|why| why.contains("rollback"));
+        tokio::time::timeout(PATIENCE, edge.state.wait_for(is_rollback)).await.unwrap().unwrap();
+        assert_eq!(edge.state.borrow().age, Age::Tombstone);
         // Claimed anew.
         server.set(Act::Signed(good(7), keys));
         holds(&mut edge, 7).await;
