@@ -15,7 +15,10 @@ const REGISTERS_MOST: u16 = 125;
 /// # Errors
 /// What is wrong, for people; with the line where TOML itself knows it.
 pub fn read(text: &str) -> Result<Device, String> {
-    let raw: RawDevice = toml::from_str(text).map_err(|e| e.to_string().trim_end().to_owned())?;
+    let raw: RawDevice = toml::from_str(text).map_err(|error| {
+        let before = error.span().map_or("", |span| text.get(..span.start).unwrap_or_default());
+        format!("line {}: {}", 1 + before.matches('\n').count(), error.message())
+    })?;
     let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if raw.name.is_empty() || !raw.name.chars().all(is_name) {
         return Err(format!("name \"{}\": use a-z, 0-9 and -", raw.name));
