@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test is what it is for")]
 
+use headroom::sim::{Blame, Cause, Judge, Scenario, run};
+use headroom::time::Duration;
 use std::fs;
 use std::process::{Command, Output};
 
@@ -134,6 +136,19 @@ about = "Deaf."
     assert!(fast(&heeds, "otherwise") == 0.0 && fast(&heeds, "obeying") > 0.0, "{heeds}");
     assert!(heeds["breakers"]["obeying"]["at_s"].as_f64().unwrap() > 200.0, "{heeds}");
     assert!(json(&[path.to_str().unwrap(), "--law", "reference"]).get("breakers").is_none());
+}
+
+#[test]
+fn breakers_are_as_hot_where_time_goes_in_longer_steps() {
+    let mut scenario = Scenario::parse(&fs::read_to_string(FILE).unwrap()).unwrap();
+    scenario.script.tick = Duration::from_secs(2);
+    let (mut judge, mut blame) = (Judge::new(&scenario.site), Blame::new(&scenario));
+    run(&scenario.site, &scenario.policy, &scenario.script, scenario.span, |frame| {
+        judge.see(&scenario.site, frame);
+        blame.see(frame);
+    });
+    let (fast, peak) = (blame.outcome().peaks[Cause::Obeying as usize].fast, judge.score().breaker_fast_peak);
+    assert!(fast > 0.5 && (fast - peak).abs() < 0.02, "{fast} of {peak}");
 }
 
 #[test]

@@ -14,8 +14,7 @@ pub fn tell(site: &Site, rows: &[Row], place: &Place, faults: &mut Faults) {
         if device.is_none_or(|device| device.layout.tells_voltages()) {
             continue;
         }
-        let below = site.evse_ids().filter(|id| site.feeds(meter.circuit, *id)).map(|id| site.evse(id));
-        let silent: Vec<&Evse> = below.filter(|evse| !evse.is_always_known()).collect();
+        let silent: Vec<&Evse> = site.seldom_heard(meter.circuit).collect();
         if silent.is_empty() {
             continue;
         }

@@ -4,7 +4,6 @@ use super::breaker::Breaker;
 use super::charger::{Ears, Network};
 use super::file::Scenario;
 use super::meter::Voice;
-use super::plant::TICK;
 use super::scenario::Frame;
 use super::script::Action;
 use crate::site::{CircuitId, EvseId, Meter};
@@ -218,14 +217,14 @@ impl<'a> Blame<'a> {
         let now = frame.plant.now();
         let (circuit, phase) = (self.poles[index].circuit, self.poles[index].phase);
         let (load, house) = (frame.plant.load(circuit)[phase], frame.plant.house(circuit)[phase]);
-        let limit = self.scenario.site.circuit(circuit).limit[phase];
+        let (limit, tick) = (self.scenario.site.circuit(circuit).limit[phase], self.scenario.script.tick);
         let over = (load - limit).min(load - house);
         let pole = &mut self.poles[index];
         pole.over_since = over.is_positive().then(|| pole.over_since.unwrap_or(now));
         let over_since = pole.over_since;
         let is_same = pole.flow == (load, house);
         if is_same {
-            pole.span += TICK;
+            pole.span += tick;
         }
         if is_same && pole.span < Duration::from_secs(1) {
             return;
@@ -237,7 +236,7 @@ impl<'a> Blame<'a> {
         let is_houses = trips_alone || pole.with_cars.fast.heat() <= pole.house_alone.fast.heat();
         let (fast, slow) = (pole.with_cars.fast.heat(), pole.with_cars.slow.heat());
         pole.flow = (load, house);
-        pole.span = if is_same { Duration::ZERO } else { TICK };
+        pole.span = if is_same { Duration::ZERO } else { tick };
         let is_new = !trips_alone && fast >= 1.0 && !std::mem::replace(&mut pole.has_tripped, fast >= 1.0);
         let is_slow_new = slow >= 1.0 && !std::mem::replace(&mut pole.has_tripped_slow, slow >= 1.0);
         pole.has_tripped = fast >= 1.0;
@@ -289,7 +288,6 @@ fn is_warned(scenario: &Scenario, circuit: CircuitId, phase: Phase) -> (bool, bo
 /// Does `headroom check` warn (W016) that a meter above may say the same for ever, and nobody finds out?
 fn may_freeze_unseen(scenario: &Scenario, circuit: CircuitId) -> bool {
     let site = &scenario.site;
-    let is_silent = |id: EvseId| !site.evse(id).is_always_known();
-    let has_silent = |above: CircuitId| site.evse_ids().any(|id| site.feeds(above, id) && is_silent(id));
-    !scenario.script.meter_volts && site.path(circuit).any(|id| site.circuit(id).meter.is_some() && has_silent(id))
+    let is_unseen = |id: CircuitId| site.circuit(id).meter.is_some() && site.seldom_heard(id).next().is_some();
+    !scenario.script.meter_volts && site.path(circuit).any(is_unseen)
 }

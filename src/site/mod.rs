@@ -383,6 +383,12 @@ impl Site {
         self.path(self.evse(evse).circuit).any(|id| id == circuit)
     }
 
+    /// EVSEs below it that say too rarely what they take for its meter to be held against that.
+    pub fn seldom_heard(&self, circuit: CircuitId) -> impl Iterator<Item = &Evse> {
+        let below = self.evse_ids().filter(move |id| self.feeds(circuit, *id)).map(|id| self.evse(id));
+        below.filter(|evse| !evse.is_always_known())
+    }
+
     /// All EVSE ids, in order.
     pub fn evse_ids(&self) -> impl Iterator<Item = EvseId> + use<> {
         (0..self.evses.len()).map(EvseId)
