@@ -64,7 +64,7 @@ struct Setpoint {
 async fn talk(plant: &SharedPlant, evse: EvseId, wiring: &Wiring, told: &mut Told) {
     let (client, mut events) = connect(wiring, evse);
     let mut looks = tokio::time::interval(LOOK);
-    let (mut last, mut told_at) = (String::new(), Moment::START);
+    let (mut last, mut told_at, mut is_connected) = (String::new(), Moment::START, false);
     loop {
         // Dropped halfway, a poll would connect twice under one name: it is carried on until it is done.
         let poll = events.poll();
@@ -76,6 +76,9 @@ async fn talk(plant: &SharedPlant, evse: EvseId, wiring: &Wiring, told: &mut Tol
             }
             if !plant.with(|plant| plant.is_linked(evse)) {
                 return;
+            }
+            if !is_connected {
+                continue; // a state that comes before "online" looks like a charger that has come back twice
             }
             let now = plant.clock().now();
             let state = plant.with(|plant| state(plant, evse, told)).to_string();
@@ -92,7 +95,7 @@ async fn talk(plant: &SharedPlant, evse: EvseId, wiring: &Wiring, told: &mut Tol
                 if hello.and_then(|()| publish(&client, wiring, "status", "online".into())).is_err() {
                     return;
                 }
-                last.clear();
+                is_connected = true;
             }
             // A retained setpoint is somebody's old word.
             Ok(Event::Incoming(Packet::Publish(message))) if !message.retain => {
