@@ -6,6 +6,7 @@ use headroom::demo::inverter;
 use headroom::time::Duration;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
@@ -169,9 +170,13 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// A port of loopback that nobody has.
+/// A port of loopback that nobody has, nor is given before a program takes it: below those that systems hand out.
 fn free_port() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let begin = (std::process::id() % 1_000) as u16 * 10;
+    let mut ports = (0..10_000).map(|_| 20_000 + (begin + TAKEN.fetch_add(1, Ordering::Relaxed)) % 10_000);
+    let free = ports.find_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok());
+    free.expect("a free port").local_addr().unwrap()
 }
 
 async fn wait_for_port(address: SocketAddr) {
