@@ -104,6 +104,11 @@ impl Base {
         [peak, guess, self.now.map(|base| base[phase])].into_iter().flatten().max()
     }
 
+    /// The greatest of the last `span`, of five minutes at most.
+    pub(super) fn peak(&self, phase: Phase, span: Duration) -> Option<Amps> {
+        self.peaks.greatest(phase, span)
+    }
+
     /// Somebody on this phase has been cut: because it carries too much, or only to make room for somebody else.
     pub(super) fn cut(&mut self, phase: Phase, is_needed: bool, now: Moment) {
         let cuts = &mut self.cuts[phase];

@@ -33,7 +33,7 @@ pub(super) struct RowMemory {
     pending: Vec<Pending>,
     /// What of the next fall a car's own meter has told already.
     explained: PerPhase<Amps>,
-    base: Base,
+    pub(super) base: Base,
     /// The smallest load of the last [`PATIENCE`] to [`LOOKS_BACK`]: no car took more all that time, unless something
     /// feeds in.
     borne: Lows,

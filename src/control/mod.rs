@@ -247,6 +247,7 @@ fn look(setting: &Setting, state: &mut State, observation: &Observation, work: &
     trial::try_meters(site, state, work, now);
     mode::view(setting, state, observation, work);
     rows(setting, state, work);
+    pauses::rest_on(setting, state, work);
     power::view(setting, state, work);
     unbalance::view(site, state, work);
     wiring::watch(site, state, observation, work);

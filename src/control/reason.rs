@@ -194,7 +194,7 @@ impl Reason {
                 let (name, _) = limit(circuit, phase);
                 format!("waiting: its minimum does not fit on {phase} of {name}")
             }
-            Reason::Resting => "paused a moment ago, restarts soon".into(),
+            Reason::Resting => "paused lately; restarts once there has been room for a while".into(),
             Reason::Hold => "room again, rises in a moment".into(),
             Reason::AwaitsCut => "rises when another car has made room".into(),
             Reason::MeterStale(circuit) => format!("meter of {} is late: no raises", site.circuit(*circuit).name),

@@ -267,7 +267,7 @@ fn lower(scene: &Scene, car: &mut Car, memory: &mut [RowMemory], share: &Share, 
     }
     if !amps.is_positive() {
         car.is_paused = true;
-        car.pauses.pause(scene.now);
+        car.pauses.pause(car.turn_since, scene.site.tuning.restart, scene.now);
     }
     car.because = because;
     car.settle(amps, scene.now);

@@ -5,6 +5,7 @@ mod hang_up;
 mod ledger;
 mod mode;
 mod power;
+mod rest;
 mod restart;
 mod sabotage;
 mod safety;

@@ -1,7 +1,7 @@
 //! What is written down? A head that people can read, then frames: length, bytes, checksum.
 //!
 //! ```text
-//! headroom-flight 8 0.1.0\n     the format's number, the program's version
+//! headroom-flight 9 0.1.0\n     the format's number, the program's version
 //! frame: Opening                site, policy, snapshot of the state
 //! frame: Step | Policy          …
 //! ```
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 /// First word of a recording.
 pub(super) const MAGIC: &str = "headroom-flight";
 /// The number of the format: another one is not ours to read.
-pub(super) const FORMAT: u32 = 8;
+pub(super) const FORMAT: u32 = 9;
 /// The head is never longer than this: the magic word, a number and a version.
 pub(super) const MOST_HEAD: usize = 100;
 /// Wall time is written in so many parts of a second.
