@@ -1,7 +1,7 @@
 //! How do remembered sessions get to the uploader? Its questions, put to the thread that keeps them.
 
 use crate::cloud::Outbox;
-use crate::sessions::{Handle, Key, SESSION};
+use crate::sessions::{Handle, Key};
 use tokio::runtime;
 
 /// Sessions for the cloud. To be asked from a thread that may wait.
@@ -16,8 +16,7 @@ impl Outbox for Uploads {
     fn next_batch(&self, most: usize) -> Vec<(String, Vec<u8>)> {
         // At the end of the process nobody answers: then nothing waits.
         let batch = self.runtime.block_on(self.sessions.next_batch(most)).unwrap_or_default();
-        let sessions = batch.into_iter().filter(|(_, item)| item.kind == SESSION);
-        sessions.map(|(key, item)| (key.to_string(), item.bytes.into_owned())).collect()
+        batch.into_iter().map(|(key, item)| (key.to_string(), item.bytes.into_owned())).collect()
     }
 
     fn acked(&self, keys: &[String]) {

@@ -4,7 +4,7 @@ use super::disk::Disk;
 use super::fixture::record;
 use super::group::{BLOCK, Item};
 use super::journal::{Bounds, Journal};
-use super::{End, Key, Keys, Record, SESSION};
+use super::{End, Key, Keys, Record};
 use crate::sim::dice::Dice;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Error, ErrorKind};
@@ -294,7 +294,7 @@ impl Promised {
 
 fn session(record: &Record) -> Item<'static> {
     let bytes = serde_json::to_vec(record).unwrap().into();
-    Item { number: 0, kind: SESSION.into(), is_open: record.end.is_none(), bytes }
+    Item { number: 0, is_open: record.end.is_none(), bytes }
 }
 
 /// Small segments, so that many begin, are carried over and go.
@@ -303,7 +303,7 @@ const BOUNDS: Bounds = Bounds { items: 1_000, bytes: 24 * BLOCK as u64, segment:
 /// Enough for each segment to be carried over and removed a few times.
 const ROUNDS: usize = 60;
 
-/// A process's life: sessions begin, go on and end, events come, the cloud takes some. Ends early where the power is cut.
+/// A process's life: sessions begin, go on and end, some of any length, the cloud takes some. Ends early where the power is cut.
 fn live(machine: &Shared, promised: &mut Promised, seed: u64, rounds: usize) -> Result<(), String> {
     let Ok((mut journal, opened)) = Journal::open(machine.clone(), BOUNDS) else { return Ok(()) };
     let mut running = opened.open.clone();
@@ -332,11 +332,7 @@ fn live(machine: &Shared, promised: &mut Promised, seed: u64, rounds: usize) -> 
                     if dice.chance(0.1) { 6_000 } else { dice.between(0, 300) as usize }
                 ]
                 .into();
-                promised.put(
-                    &mut journal,
-                    keys.fresh(),
-                    Item { number: 0, kind: "alarm".into(), is_open: false, bytes },
-                );
+                promised.put(&mut journal, keys.fresh(), Item { number: 0, is_open: false, bytes });
             }
             _ => {
                 let most = dice.between(1, 5) as usize;

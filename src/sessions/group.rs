@@ -20,7 +20,7 @@ pub(super) const MOST_GROUP: usize = 128 * 1024;
 
 /// Before the entries: mark, length, checksum.
 const HEAD: usize = 12;
-const MARK: [u8; 4] = *b"hrs1";
+const MARK: [u8; 4] = *b"hrs2";
 
 /// One entry of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,15 +33,12 @@ pub(super) enum Entry<'e> {
     Lost(Cow<'e, [Key]>, u64),
 }
 
-/// Something that is kept.
+/// What is known of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item<'i> {
     /// In which order it goes to the cloud.
     pub(super) number: u64,
-    /// What it is: `session`, or what was said at [`super::Outbox::push`].
-    #[serde(borrow)]
-    pub kind: Cow<'i, str>,
-    /// A session that runs: not to be sent yet.
+    /// It runs: not to be sent yet.
     pub(super) is_open: bool,
     /// JSON.
     #[serde(borrow)]
@@ -141,8 +138,7 @@ mod tests {
 
     fn entries() -> Vec<Entry<'static>> {
         let mut keys = Keys::of(7);
-        let item =
-            |number, length| Item { number, kind: "session".into(), is_open: false, bytes: vec![b'x'; length].into() };
+        let item = |number, length| Item { number, is_open: false, bytes: vec![b'x'; length].into() };
         let mut entries: Vec<_> = (0..5).map(|number| Entry::Put(keys.fresh(), item(number, 40_000))).collect();
         entries.push(Entry::Acked(vec![keys.fresh()].into()));
         entries.push(Entry::Lost(vec![keys.fresh()].into(), 3));

@@ -7,7 +7,7 @@
 use super::disk::Disk;
 use super::group::{self, BLOCK, Entry, Item};
 use super::pending::Pending;
-use super::{Key, Record, SESSION};
+use super::{Key, Record};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
@@ -393,21 +393,11 @@ impl<D: Disk> Journal<D> {
 
 impl Item<'_> {
     fn borrowed(&self) -> Item<'_> {
-        Item {
-            kind: Cow::Borrowed(&self.kind),
-            bytes: Cow::Borrowed(&self.bytes),
-            number: self.number,
-            is_open: self.is_open,
-        }
+        Item { bytes: Cow::Borrowed(&self.bytes), number: self.number, is_open: self.is_open }
     }
 
     fn owned(self) -> Item<'static> {
-        Item {
-            kind: self.kind.into_owned().into(),
-            bytes: self.bytes.into_owned().into(),
-            number: self.number,
-            is_open: self.is_open,
-        }
+        Item { bytes: self.bytes.into_owned().into(), number: self.number, is_open: self.is_open }
     }
 }
 
@@ -437,7 +427,6 @@ fn read_once(disk: &mut impl Disk) -> io::Result<Vec<Record>> {
         for (_, _, entries) in group::read(segment, 0, &bytes).groups {
             for entry in entries {
                 if let Entry::Put(key, item) = entry
-                    && item.kind == SESSION
                     && let Ok(record) = serde_json::from_slice::<Record>(&item.bytes)
                 {
                     records.insert(key, record);

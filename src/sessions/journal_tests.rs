@@ -13,11 +13,11 @@ fn open(disk: &Shared) -> (Journal<Shared>, Opened) {
 
 fn over(record: &Record) -> Item<'static> {
     let bytes = serde_json::to_vec(record).unwrap().into();
-    Item { number: 0, kind: SESSION.into(), is_open: record.end.is_none(), bytes }
+    Item { number: 0, is_open: record.end.is_none(), bytes }
 }
 
-fn event(text: &str) -> Item<'static> {
-    Item { number: 0, kind: "alarm".into(), is_open: false, bytes: text.as_bytes().to_vec().into() }
+fn short(text: &str) -> Item<'static> {
+    Item { number: 0, is_open: false, bytes: text.as_bytes().to_vec().into() }
 }
 
 fn keys(batch: &[(Key, Item<'static>)]) -> Vec<Key> {
@@ -30,13 +30,13 @@ fn what_is_handed_in_is_given_out_in_order_until_it_is_acked_over_restarts() {
     let (mut journal, opened) = open(&disk);
     assert_eq!(opened, Opened::default());
     let given: Vec<Key> = (0..5).map(|_| names.fresh()).collect();
-    given.iter().for_each(|key| journal.put(*key, event(&key.to_string())));
+    given.iter().for_each(|key| journal.put(*key, short(&key.to_string())));
     journal.commit().unwrap();
     for _ in 0..2 {
         let (mut again, _) = open(&disk);
         let batch = again.next_batch(3);
         assert_eq!(keys(&batch), given[..3]);
-        assert!(batch.iter().all(|(key, item)| *item.bytes == *key.to_string().as_bytes() && item.kind == "alarm"));
+        assert!(batch.iter().all(|(key, item)| *item.bytes == *key.to_string().as_bytes()));
     }
     let (mut again, _) = open(&disk);
     again.acked(&given[..4]);
@@ -72,7 +72,7 @@ fn weeks_offline_take_no_more_room_than_is_allowed_and_what_is_lost_is_the_oldes
     journal.put(running.id, over(&running));
     let given: Vec<Key> = (0..500).map(|_| names.fresh()).collect();
     for key in &given {
-        journal.put(*key, event("offline"));
+        journal.put(*key, short("offline"));
         journal.commit().unwrap();
         assert!(journal.waiting() <= SMALL.items + 1 && disk.bytes() <= SMALL.bytes + 2 * SMALL.segment);
     }
@@ -89,10 +89,10 @@ fn what_the_cloud_has_goes_first_and_nothing_that_it_has_not() {
     let (disk, mut names) = (Shared::new(), Keys::of(1));
     let (mut journal, _) = open(&disk);
     let old = names.fresh();
-    journal.put(old, event("nobody has asked for it yet"));
+    journal.put(old, short("nobody has asked for it yet"));
     for _ in 0..500 {
         let key = names.fresh();
-        journal.put(key, event("taken at once"));
+        journal.put(key, short("taken at once"));
         journal.commit().unwrap();
         journal.acked(&[key]);
         journal.commit().unwrap();
@@ -108,7 +108,7 @@ fn a_disk_that_refuses_keeps_nothing_from_the_cloud_and_gets_it_all_later() {
     let (first, second) = (names.fresh(), names.fresh());
     disk.refuse(true);
     for key in [first, second] {
-        journal.put(key, event("x"));
+        journal.put(key, short("x"));
         assert!(journal.commit().is_err());
     }
     assert_eq!((keys(&journal.next_batch(9)), journal.waiting()), (vec![first, second], 2));
@@ -124,9 +124,9 @@ fn a_disk_that_refuses_keeps_nothing_from_the_cloud_and_gets_it_all_later() {
 fn after_a_flush_that_failed_all_is_written_into_a_new_segment() {
     let (disk, mut names) = (Shared::new(), Keys::of(1));
     let (mut journal, _) = open(&disk);
-    journal.put(names.fresh(), event("first"));
+    journal.put(names.fresh(), short("first"));
     journal.commit().unwrap();
-    journal.put(names.fresh(), event("second"));
+    journal.put(names.fresh(), short("second"));
     // The append succeeds, the flush after it does not.
     disk.fail_after(1);
     assert!(journal.commit().is_err());
@@ -140,7 +140,7 @@ fn after_a_flush_that_failed_all_is_written_into_a_new_segment() {
 fn without_a_disk_all_is_there_until_the_process_ends() {
     let mut journal = Journal::<Shared>::in_memory(SMALL);
     let key = Keys::of(1).fresh();
-    journal.put(key, event("x"));
+    journal.put(key, short("x"));
     journal.commit().unwrap();
     assert_eq!(keys(&journal.next_batch(9)), [key]);
     journal.acked(&[key]);
@@ -157,7 +157,7 @@ fn people_see_every_session_whether_the_cloud_has_it_or_not() {
         journal.put(begun.id, over(&begun));
         journal.commit().unwrap();
         journal.put(record.id, over(record));
-        journal.put(Keys::of(7).fresh(), event("no session"));
+        journal.put(Keys::of(7).fresh(), short("no session"));
         journal.commit().unwrap();
     }
     journal.acked(&[all[0].id]);

@@ -1,9 +1,9 @@
 //! Who charged, when, how much, and why no more? Sessions remembered over power cuts, and sent to the cloud exactly once.
 //!
 //! ```text
-//! step ─ Tracker ─ Record ─┐                       ┌─ segments on disk ─ headroom sessions
-//!                          ├─ Pending ─ thread ─ Journal
-//! alarms ─ Outbox::push ───┘                       └─ Handle: next_batch, acked ─ uploader
+//!                                                ┌─ segments on disk ─ headroom sessions
+//! step ─ Tracker ─ Record ─ Pending ─ thread ─ Journal
+//!                                                └─ Handle: next_batch, acked ─ uploader
 //! ```
 //! The step never waits: records wait in memory, the newest of each session only, until the disk has taken them. Why there
 //! is a journal of our own, and what it costs: docs/decisions/0003-sessions.md.
@@ -29,7 +29,7 @@ pub use group::Item;
 pub use journal::{Bounds, Journal, read_all};
 pub use key::{Key, Keys};
 pub use record::{Change, End, MOST_CHANGES, Record, Review};
-pub use task::{Batch, Counts, Gone, Handle, Outbox, Sessions};
+pub use task::{Batch, Counts, Gone, Handle, Sessions};
 pub use tracker::{SNAPSHOT, Told, Tracker};
 
 /// The most that one item has, in bytes: twice the largest record. What is larger is refused.
@@ -37,6 +37,3 @@ pub const MOST_ITEM: usize = 48 * 1024;
 
 /// The folder of segments, in the state folder.
 pub const FOLDER: &str = "sessions";
-
-/// The kind of items that are sessions.
-pub const SESSION: &str = "session";

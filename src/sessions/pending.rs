@@ -1,7 +1,7 @@
-//! What waits in memory for the disk? The newest word on each session and each event, and no more than fits.
+//! What waits in memory for the disk? The newest word on each session, and no more than fits.
 
 use super::group::Item;
-use super::{Key, MOST_ITEM, SESSION};
+use super::{Key, MOST_ITEM};
 use std::collections::BTreeMap;
 
 /// So many wait at most: weeks of a house with a broken disk, and a day of a site with 50 EVSEs.
@@ -19,27 +19,22 @@ pub(super) struct Pending {
 
 impl Pending {
     /// Takes it in, instead of what was there under its key. Returns how many are lost by that: where there is no room, a
-    /// running session goes first (it is told again), then the event that has waited longest, then the newcomer.
+    /// running session goes first (it is told again), then the newcomer.
     #[must_use]
     pub fn put(&mut self, key: Key, item: Item<'static>) -> u64 {
         if item.bytes.len() > MOST_ITEM {
             return 1;
         }
         self.remove(key);
-        let mut lost = 0;
         while self.items.len() >= MOST || self.bytes + item.bytes.len() > MOST_BYTES {
-            let running = self.items.iter().find(|(_, item)| item.is_open).map(|(key, _)| *key);
-            let events = self.items.iter().filter(|(_, item)| item.kind != SESSION);
-            let Some(victim) = running.or_else(|| events.min_by_key(|(_, item)| item.number).map(|(key, _)| *key))
-            else {
-                return lost + u64::from(!item.is_open);
+            let Some(running) = self.items.iter().find(|(_, item)| item.is_open).map(|(key, _)| *key) else {
+                return u64::from(!item.is_open);
             };
-            lost += u64::from(running.is_none());
-            self.remove(victim);
+            self.remove(running);
         }
         self.bytes += item.bytes.len();
         self.items.insert(key, item);
-        lost
+        0
     }
 
     /// Was it there?
@@ -80,8 +75,8 @@ mod tests {
     use super::*;
     use crate::sessions::Keys;
 
-    fn item(number: u64, kind: &'static str, is_open: bool) -> Item<'static> {
-        Item { number, kind: kind.into(), is_open, bytes: number.to_be_bytes().to_vec().into() }
+    fn item(number: u64, is_open: bool) -> Item<'static> {
+        Item { number, is_open, bytes: number.to_be_bytes().to_vec().into() }
     }
 
     #[test]
@@ -89,34 +84,30 @@ mod tests {
         let (mut pending, mut keys) = (Pending::default(), Keys::of(1));
         let (first, second) = (keys.fresh(), keys.fresh());
         for (number, key) in [(1, first), (2, second), (3, first)] {
-            assert_eq!(pending.put(key, item(number, SESSION, number < 3)), 0);
+            assert_eq!(pending.put(key, item(number, number < 3)), 0);
         }
         let kept: Vec<(Key, u64)> = pending.in_order().iter().map(|(key, item)| (*key, item.number)).collect();
         assert_eq!(kept, [(second, 2), (first, 3)]);
     }
 
     #[test]
-    fn where_there_is_no_room_running_sessions_go_first_then_the_oldest_event_and_what_is_lost_is_counted() {
+    fn where_there_is_no_room_running_sessions_go_first_and_a_newcomer_that_is_lost_is_counted() {
         let (mut pending, mut keys) = (Pending::default(), Keys::of(1));
-        let mut put = |number: u64, kind, is_open| pending.put(keys.fresh(), item(number, kind, is_open));
-        assert_eq!(put(0, SESSION, true), 0);
-        assert_eq!((1..=MOST as u64).map(|number| put(number, "alarm", false)).sum::<u64>(), 0, "the running one went");
-        assert_eq!((2001..=2000 + MOST as u64).map(|number| put(number, SESSION, false)).sum::<u64>(), MOST as u64);
-        assert_eq!((put(9000, "alarm", false), put(9001, SESSION, true), put(9002, SESSION, false)), (1, 0, 1));
+        let mut put = |number: u64, is_open| pending.put(keys.fresh(), item(number, is_open));
+        assert_eq!(put(0, true), 0);
+        assert_eq!((1..=MOST as u64).map(|number| put(number, false)).sum::<u64>(), 0, "the running one went");
+        assert_eq!((put(9000, false), put(9001, true)), (1, 0), "one that runs is told again");
         assert_eq!(pending.len(), MOST);
-        assert!(pending.in_order().iter().all(|(_, item)| item.kind == SESSION && (2001..9000).contains(&item.number)));
+        assert!(pending.in_order().iter().all(|(_, item)| (1..=MOST as u64).contains(&item.number)));
     }
 
     #[test]
     fn many_large_ones_are_bounded_by_their_bytes() {
         let (mut pending, mut keys) = (Pending::default(), Keys::of(1));
-        let large = |number| Item { bytes: vec![b' '; MOST_ITEM].into(), ..item(number, "alarm", false) };
+        let large = |number| Item { bytes: vec![b' '; MOST_ITEM].into(), ..item(number, false) };
         let lost: u64 = (0..200).map(|number| pending.put(keys.fresh(), large(number))).sum();
         assert_eq!((lost, pending.len()), (200 - (MOST_BYTES / MOST_ITEM) as u64, MOST_BYTES / MOST_ITEM));
-        assert_eq!(
-            pending.put(keys.fresh(), Item { bytes: vec![0; MOST_ITEM + 1].into(), ..item(1, "alarm", false) }),
-            1
-        );
+        assert_eq!(pending.put(keys.fresh(), Item { bytes: vec![0; MOST_ITEM + 1].into(), ..item(1, false) }), 1);
         pending.take();
         assert_eq!(pending.put(keys.fresh(), large(1)), 0);
     }

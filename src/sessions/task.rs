@@ -4,7 +4,7 @@ use super::disk::{Disk, Files};
 use super::group::Item;
 use super::journal::{Bounds, Journal};
 use super::pending::Pending;
-use super::{Key, Keys, Record, SESSION, Told, Tracker};
+use super::{Key, Keys, Record, Told, Tracker};
 use crate::clock::Clock;
 use crate::time::{Duration, Moment};
 use std::collections::VecDeque;
@@ -53,12 +53,6 @@ pub struct Sessions {
     done: Mutex<Receiver<()>>,
 }
 
-/// For whoever has an event for the cloud.
-#[derive(Debug, Clone)]
-pub struct Outbox {
-    desk: Arc<Desk>,
-}
-
 /// For the uploader.
 #[derive(Debug, Clone)]
 pub struct Handle {
@@ -66,7 +60,7 @@ pub struct Handle {
     counts: watch::Receiver<Counts>,
 }
 
-/// Where the step, those with events, the uploader and the writer meet. Nobody holds its lock while he waits for anything.
+/// Where the step, the uploader and the writer meet. Nobody holds its lock while he waits for anything.
 #[derive(Debug)]
 struct Desk {
     papers: Mutex<Papers>,
@@ -75,7 +69,6 @@ struct Desk {
 
 #[derive(Debug)]
 struct Papers {
-    keys: Keys,
     pending: Pending,
     numbers: u64,
     lost: u64,
@@ -126,7 +119,6 @@ impl Sessions {
         // Drawn by the operating system; std has no other way to it.
         let draw = |what: &str| Keys::of(RandomState::new().hash_one(what));
         let papers = Papers {
-            keys: draw("events"),
             pending: Pending::default(),
             numbers: 0,
             lost: 0,
@@ -162,11 +154,6 @@ impl Sessions {
         }
     }
 
-    /// For events.
-    pub fn outbox(&self) -> Outbox {
-        Outbox { desk: self.desk.clone() }
-    }
-
     /// For the uploader.
     pub fn handle(&self) -> Handle {
         Handle { desk: self.desk.clone(), counts: self.counts.clone() }
@@ -188,19 +175,6 @@ impl Drop for Sessions {
         // The thread lets go of its end when all is written.
         let done = self.done.get_mut().unwrap_or_else(PoisonError::into_inner);
         let _: Result<(), RecvTimeoutError> = done.recv_timeout(FLUSH_MOST);
-    }
-}
-
-impl Outbox {
-    /// An event of this kind for the cloud, as JSON. Never waits; it is kept until the cloud has it, or counted as lost.
-    /// Its key, by which the cloud knows it.
-    pub fn push(&self, kind: &'static str, json: Vec<u8>) -> Key {
-        let mut papers = self.desk.papers();
-        let key = papers.keys.fresh();
-        papers.put(key, Item { number: 0, kind: kind.into(), is_open: false, bytes: json.into() });
-        drop(papers);
-        self.desk.bell.notify_all();
-        key
     }
 }
 
@@ -241,7 +215,7 @@ impl Desk {
     fn leave(&self, record: &Record) {
         // A record has nothing that JSON could not say.
         let Ok(bytes) = serde_json::to_vec(record) else { return };
-        let item = Item { number: 0, kind: SESSION.into(), is_open: record.end.is_none(), bytes: bytes.into() };
+        let item = Item { number: 0, is_open: record.end.is_none(), bytes: bytes.into() };
         self.papers().put(record.id, item);
         self.bell.notify_all();
     }
@@ -348,7 +322,7 @@ impl<D: Disk> Writer<D> {
         };
         self.told.send_if_modified(|told| {
             if counts.lost > told.lost {
-                tracing::warn!(lost = counts.lost, "no room for more sessions and events that wait for the cloud");
+                tracing::warn!(lost = counts.lost, "no room for more sessions that wait for the cloud");
             }
             std::mem::replace(told, counts) != counts
         });
