@@ -8,6 +8,8 @@ mod mode;
 mod rights;
 mod rules;
 
+/// The answer to "may this token charge here?", in the words of OCPP 2.0.1.
+pub use headroom_policy::Status as Verdict;
 pub use headroom_policy::normalise;
 pub use mode::Mode;
 pub use rights::{Boosted, Held, Memory, Rights, Scene};
@@ -20,20 +22,6 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// `AuthorizationStatusEnumType` of OCPP 2.0.1 names them.
-pub const VERDICTS: [(&str, Verdict); 10] = [
-    ("Accepted", Verdict::Accepted),
-    ("Blocked", Verdict::Blocked),
-    ("ConcurrentTx", Verdict::ConcurrentTx),
-    ("Expired", Verdict::Expired),
-    ("Invalid", Verdict::Invalid),
-    ("NoCredit", Verdict::NoCredit),
-    ("NotAllowedTypeEVSE", Verdict::NotAllowedTypeEvse),
-    ("NotAtThisLocation", Verdict::NotAtThisLocation),
-    ("NotAtThisTime", Verdict::NotAtThisTime),
-    ("Unknown", Verdict::Unknown),
-];
 
 /// What a start from afar is charged with begins so: the principal's id follows.
 const CENTRAL: &str = "headroom:";
@@ -166,31 +154,6 @@ pub struct EvseRule {
     pub plug_and_charge: Option<usize>,
     /// Never more than this here.
     pub ceiling: Option<Amps>,
-}
-
-/// The answer to "may this token charge here?", in the words of OCPP 2.0.1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Verdict {
-    /// Yes.
-    Accepted,
-    /// Known, but blocked or not allowed to begin a session.
-    Blocked,
-    /// Known, but it charges elsewhere already and may do so once only.
-    ConcurrentTx,
-    /// Known, but no longer valid.
-    Expired,
-    /// Known to be none that may charge.
-    Invalid,
-    /// Known, but its account is empty.
-    NoCredit,
-    /// Known, but not at an EVSE of this kind.
-    NotAllowedTypeEvse,
-    /// Known, but not here.
-    NotAtThisLocation,
-    /// Known, but not now.
-    NotAtThisTime,
-    /// Unknown, and unknown ones are refused.
-    Unknown,
 }
 
 /// Who a session belongs to, as far as control and people need to know. Names are the policy's own: shared, not copied.

@@ -5,6 +5,7 @@ use crate::fields::{Fields, Ids, MOST_ID, Wrong, amps, flag, list, one_of, text,
 use crate::json::Node;
 use crate::rules::Mode;
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// The most classes: a tier has a few, and there are 19 priorities.
@@ -106,32 +107,37 @@ pub struct Token {
     pub is_concurrent_allowed: bool,
 }
 
-/// What a document says of a token: `AuthorizationStatusEnumType` of OCPP 2.0.1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// What a document says of a token, and a gateway to whoever shows it: `AuthorizationStatusEnumType` of OCPP 2.0.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Status {
     /// It may charge.
     Accepted,
-    /// It is blocked.
+    /// Known, but blocked or not allowed to begin a session.
     Blocked,
-    /// It charges elsewhere already.
+    /// Known, but it charges elsewhere already and may do so once only.
     ConcurrentTx,
-    /// It is over.
+    /// Known, but no longer valid.
     Expired,
-    /// It is not in use.
+    /// Known to be none that may charge.
     Invalid,
-    /// Nobody pays for it.
+    /// Known, but nobody pays for it.
     NoCredit,
-    /// It is for another kind of EVSE.
+    /// Known, but not at an EVSE of this kind.
     NotAllowedTypeEvse,
-    /// It is for another location.
+    /// Known, but not here.
     NotAtThisLocation,
-    /// It is for another time.
+    /// Known, but not now.
     NotAtThisTime,
     /// Nobody knows it.
     Unknown,
 }
 
 impl Status {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        STATUSES.into_iter().map(|(_, status)| status)
+    }
+
     /// The word of the standard.
     pub fn word(self) -> &'static str {
         STATUSES.iter().find(|(_, status)| *status == self).map_or("Unknown", |(word, _)| word)

@@ -4,7 +4,7 @@
 
 use super::rules;
 use crate::config::ChargerConfig;
-use crate::policy::{Class, EvseRule, Now, Origin, Policy, Principal, Token, VERDICTS, Verdict};
+use crate::policy::{Class, EvseRule, Now, Origin, Policy, Principal, Token};
 use crate::site::{EvseId, Site};
 use crate::time::Duration;
 use crate::units::{Amps, PerPhase};
@@ -118,10 +118,9 @@ fn class(class: &headroom_policy::Class) -> Class {
 }
 
 fn token(token: &headroom_policy::Token) -> Token {
-    let verdict = VERDICTS.iter().find(|(word, _)| *word == token.status.word()).map(|(_, verdict)| *verdict);
     Token {
         principal: token.principal,
-        status: verdict.unwrap_or(Verdict::Invalid),
+        status: token.status,
         valid_until: token.valid_until,
         is_offline: token.is_offline_allowed,
         is_concurrent: token.is_concurrent_allowed,

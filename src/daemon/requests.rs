@@ -9,7 +9,6 @@ use crate::config::{ChargerConfig, Config};
 use crate::inbox::{Inbox, PolicyWatch};
 use crate::ocpp::pairing::WINDOW;
 use crate::ocpp::{self, Command, PairingFault, Told};
-use crate::policy::VERDICTS;
 use crate::site::EvseId;
 use crate::store::Folder;
 use crate::time::{Duration, Moment};
@@ -157,10 +156,7 @@ impl Requests {
         let token = self.policy.borrow().remote_start(principal, evse, wall);
         match token {
             Ok(token) => self.tell(Command::Start { evse, token }).await,
-            Err(verdict) => {
-                let word = VERDICTS.iter().find(|(_, other)| *other == verdict).map_or("Invalid", |(word, _)| word);
-                Outcome::of(Word::NotAllowed).because(word)
-            }
+            Err(verdict) => Outcome::of(Word::NotAllowed).because(verdict.word()),
         }
     }
 

@@ -85,12 +85,12 @@ pub fn masked(token: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Token, VERDICTS};
+    use crate::policy::Token;
 
     #[test]
     fn each_word_of_the_policy_has_one_of_ocpp_1_6_and_only_a_yes_is_accepted() {
         const WORDS: [&str; 5] = ["Accepted", "Blocked", "Expired", "Invalid", "ConcurrentTx"];
-        for (name, verdict) in VERDICTS {
+        for (name, verdict) in Verdict::all().map(|verdict| (verdict.word(), verdict)) {
             assert!(WORDS.contains(&word(verdict)));
             assert_eq!(word(verdict) == "Accepted", verdict == Verdict::Accepted, "{name}");
             assert!(!WORDS.contains(&name) || word(verdict) == name, "{name} keeps its name");

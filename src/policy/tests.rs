@@ -104,7 +104,7 @@ fn no_policy_raises_a_fuse() {
 #[test]
 fn a_refused_card_is_refused_in_the_policy_s_own_word() {
     let mut policy = policy();
-    for (_, verdict) in VERDICTS {
+    for verdict in Verdict::all() {
         policy.tokens.get_mut("04A2").unwrap().status = verdict;
         assert_eq!(policy.entitlement(LEFT, Some("04A2"), None).verdict, verdict);
     }
