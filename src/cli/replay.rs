@@ -1,7 +1,7 @@
 //! Is a recording decided again the same? Every step of it, or of a span of it; the first difference is named.
 
 use super::{EXIT_FAILED, EXIT_USAGE};
-use crate::control::Setpoint;
+use crate::control::{HangUp, Setpoint};
 use crate::recorder::{After, Again, Arrival, End, Fault, Replay, Segment, difference, files};
 use crate::site::Site;
 use crate::time::Moment;
@@ -25,7 +25,7 @@ pub(super) struct ReplayArguments {
     /// Leave out what came after
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<Time>,
-    /// Tell each setpoint that changed, with its reason
+    /// Tell each setpoint that changed, with its reason, and who was hung up on
     #[arg(long)]
     trace: bool,
 }
@@ -59,6 +59,8 @@ struct Findings {
     changes: Vec<(String, usize)>,
     /// The setpoints of the last step, where the next segment goes on from there.
     told: Vec<Setpoint>,
+    /// Who was hung up on then.
+    hung_up: Vec<HangUp>,
     /// The number of the last segment and where it led to, if it was whole and the same.
     arrival: Option<(u64, Arrival)>,
     /// The last site.
@@ -126,7 +128,10 @@ fn decide(arguments: &ReplayArguments, (number, name): (u64, &str), segment: &Se
             found.differs(format!("{name}: begins with another state than the file before it leads to"));
         }
         Some(_) => {}
-        None => found.told.clear(),
+        None => {
+            found.told.clear();
+            found.hung_up.clear();
+        }
     }
     found.segments += 1;
     found.site.clone_from(&opening.site.name);
@@ -148,6 +153,7 @@ fn decide(arguments: &ReplayArguments, (number, name): (u64, &str), segment: &Se
 impl Findings {
     fn see(&mut self, again: &Again, site: &Site, is_wanted: bool, is_traced: bool) {
         let before = std::mem::replace(&mut self.told, again.were.clone());
+        let hung_up = std::mem::replace(&mut self.hung_up, again.decision.hang_ups.clone());
         if !is_wanted {
             return;
         }
@@ -157,10 +163,7 @@ impl Findings {
         self.span = Some((begun, when.clone()));
         for (index, (evse, now)) in site.evses.iter().zip(&again.were).enumerate() {
             let was = before.get(index);
-            if was == Some(now) {
-                continue;
-            }
-            if is_traced {
+            if is_traced && was != Some(now) {
                 let was = was.map_or_else(String::new, |was| format!("{} → ", was.amps));
                 say!("{when}  {}: {was}{} ({})", evse.id, now.amps, now.because.words(site));
             }
@@ -169,6 +172,11 @@ impl Findings {
                     Some((_, count)) => *count += 1,
                     None => self.changes.push((evse.id.clone(), 1)),
                 }
+            }
+        }
+        for hang_up in again.decision.hang_ups.iter().filter(|_| is_traced) {
+            if !hung_up.iter().any(|before| before.evse == hang_up.evse) {
+                say!("{when}  {}", hung_up_on(hang_up, again.now, site));
             }
         }
         if let Some(what) = difference(again, site) {
@@ -197,6 +205,14 @@ impl Findings {
         };
         text
     }
+}
+
+fn hung_up_on(hang_up: &HangUp, now: Moment, site: &Site) -> String {
+    let seconds = hang_up.until.since(now).as_secs();
+    format!(
+        "{}: told in vain; its connection stays closed for {seconds} s, so that it falls back",
+        site.evse(hang_up.evse).id
+    )
 }
 
 fn count(number: usize, word: &str) -> String {
@@ -235,4 +251,18 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     let file = File::open(path).map_err(|fault| fault.to_string())?;
     file.take(MOST_BYTES).read_to_end(&mut bytes).map_err(|fault| fault.to_string())?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::tests::{evse, site};
+    use crate::site::EvseId;
+
+    #[test]
+    fn a_hang_up_is_told_by_name_and_with_its_time() {
+        let (now, until) = (Moment::from_millis(10_000), Moment::from_millis(150_000));
+        let told = hung_up_on(&HangUp { evse: EvseId(0), until }, now, &site(vec![evse("left")]));
+        assert_eq!(told, "left: told in vain; its connection stays closed for 140 s, so that it falls back");
+    }
 }

@@ -175,6 +175,14 @@ fn each_segment_alone_decides_again_and_leads_to_the_next() {
 }
 
 #[test]
+fn who_is_hung_up_on_is_decided_again() {
+    let mut world = World::of(include_str!("../../tests/scenarios/ignores-for-ever.toml"));
+    let bytes = world.record(300, 1 << 20).remove(0);
+    assert_the_same(&bytes);
+    assert!(again(&bytes).0.iter().any(|step| !step.decision.hang_ups.is_empty()));
+}
+
+#[test]
 fn a_changed_policy_holds_from_its_step_on() {
     let mut world = World::of(HOUSE);
     let mut scribe = Scribe::new(&world.site, 1, 1 << 20);
