@@ -32,7 +32,8 @@ pub(super) struct Pauses {
 impl Pauses {
     /// It is paused, and has had current since then. `longest` is the rest after many pauses.
     pub(super) fn pause(&mut self, since: Option<Moment>, longest: Duration, now: Moment) {
-        self.was_futile = since.is_some_and(|since| now.since(since) < longest);
+        // What ran before its first pause may have been the charger's own doing, and the gateway the one that is new.
+        self.was_futile = self.last.is_some() && since.is_some_and(|since| now.since(since) < longest);
         let forgotten = self.last.map_or(0, |last| now.since(last).as_secs() / FORGIVEN.as_secs());
         self.count = self.count.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX)).min(COUNTED - 1) + 1;
         self.last = Some(now);

@@ -40,6 +40,18 @@ fn after_a_single_load_it_starts_within_two_minutes() {
 }
 
 #[test]
+fn a_car_that_came_at_a_bad_moment_was_not_started_in_vain() {
+    let mut world = World::new();
+    world.plug_in(0);
+    world.run(30);
+    world.house[0] = 22;
+    world.run(60);
+    assert_eq!(world.amps()[0], 0);
+    world.house[0] = 3;
+    assert!(wait(&mut world) < 30);
+}
+
+#[test]
 fn started_in_vain_it_waits_until_the_house_has_left_room_for_three_minutes() {
     let mut world = charging();
     assert_eq!(cycle(&mut world, 20), 1, "one start in vain is enough");
