@@ -116,8 +116,6 @@ impl Sessions {
         evses: usize,
         clock: Clock,
     ) -> io::Result<Self> {
-        // Drawn by the operating system; std has no other way to it.
-        let draw = |what: &str| Keys::of(RandomState::new().hash_one(what));
         let papers = Papers {
             pending: Pending::default(),
             numbers: 0,
@@ -137,7 +135,8 @@ impl Sessions {
             writers.papers().before = Some(before);
             Writer { journal, desk: writers, told, tries_from: None, clock }.run();
         })?;
-        let tracker = Tracker::new(draw("sessions"), evses);
+        // Drawn by the operating system; std has no other way to it.
+        let tracker = Tracker::new(Keys::of(RandomState::new().hash_one("sessions")), evses);
         Ok(Sessions { tracker, desk, counts, is_resumed: false, done: Mutex::new(done) })
     }
 
